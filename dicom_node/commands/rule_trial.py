@@ -22,6 +22,7 @@ from dicom_node.routing.route import Route
 from dicom_node.routing.rules import Step
 from dicom_node.settings.settings import Settings
 from dicom_node.study_routing import StudyRouter, StudyToRoute
+from mammoclip_core.counting import counted
 from mammoclip_core.images.folder import is_link, may_be_file
 from mammoclip_core.images.selection import Generated2D, has_standard_views
 
@@ -87,7 +88,7 @@ class Trial:
 
     def in_words(self) -> Iterator[str]:
         """Say it line by line."""
-        number = f"{self.images} image{'' if self.images == 1 else 's'} to analyse"
+        number = f"{counted(self.images, 'image')} to analyse"
         yield f"study {self.study_instance_uid}: {number}, sent by {self.sender or 'nobody known'}"
         for step in self.steps:
             held = "cannot be evaluated" if step.trouble else "no"

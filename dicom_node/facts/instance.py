@@ -26,6 +26,7 @@ from dicom_node.facts.priority import (
 )
 from dicom_node.facts.rejection_note import MOST_IMAGES, REASONS, rejection_in
 from dicom_node.facts.storage_classes import SECONDARY_CAPTURE_CLASSES
+from mammoclip_core.counting import counted
 from mammoclip_core.images.header.image_kind import (
     MAMMOGRAM_CLASSES,
     RADIOGRAPH_CLASSES,
@@ -34,7 +35,7 @@ from mammoclip_core.images.header.image_kind import (
     is_breast_radiograph,
 )
 from mammoclip_core.images.header.own_result import is_own_result
-from mammoclip_core.images.header.views import contradictions_of
+from mammoclip_core.images.header.views import contradictions_of, view_position_of
 
 # Leading zeros are forbidden by PS3.5 9.1 and sent all the same; anything but digits is not a UID.
 _UID_PATTERN: Final = re.compile(r"^[0-9]+(\.[0-9]+)+$")
@@ -246,7 +247,7 @@ def _described(
         )
     if facts.rejection:
         _, named = rejection_in(dataset, facts.study_instance_uid)
-        followed = f"it rejects {len(named)} objects: {REASONS[facts.rejection]}"
+        followed = f"it rejects {counted(len(named), 'object')}: {REASONS[facts.rejection]}"
         if len(named) > MOST_IMAGES:
             followed = (
                 f"it names {len(named)} objects of its study, more than {MOST_IMAGES}: none of "
@@ -254,9 +255,11 @@ def _described(
             )
         raise SetAsideError("rejection-note", followed)
     if facts.sop_class_uid not in analysed_classes:
-        raise SetAsideError(
-            "not-a-mammogram", f"{UID(facts.sop_class_uid).name} is kept, but not analysed"
-        )
+        detail = f"{UID(facts.sop_class_uid).name} is kept, but not analysed"
+        if facts.sop_class_uid in SECONDARY_CAPTURE_CLASSES and view_position_of(dataset):
+            # A film that was digitised, or another program's picture of a mammogram.
+            detail += " unless the settings name its sender"
+        raise SetAsideError("not-a-mammogram", detail)
     return _as_mammogram(dataset, facts)
 
 

@@ -17,6 +17,7 @@ from dicom_node.fetch.priors import Priors
 from dicom_node.fetch.study_list import WantedStudy
 from dicom_node.fetch.trial import Trial
 from dicom_node.receive.files.file_intake import FileIntake
+from mammoclip_core.counting import counted
 
 log = structlog.get_logger("dicom_node.fetch")
 
@@ -259,7 +260,7 @@ def _judged(
     fate = Fate.RETRIEVED
     if left:
         fate = Fate.INCOMPLETE if retrieved.kept else Fate.SET_ASIDE
-    reasons = [f"{len(left)} objects did not come"] if left else []
+    reasons = [f"{counted(len(left), 'object')} did not come"] if left else []
     reasons += retrieved.refused
     return FetchedStudy(
         line=line.line,

@@ -29,6 +29,7 @@ from dicom_node.studies.ledger.states import AnalysisState, Event, InstanceState
 from dicom_node.studies.ledger.tables import Analysis, Instance, Study
 from dicom_node.studies.ledger.transitions import apply, begin
 from dicom_node.studies.study_selection import image_facts_of, instances_of, selection_from
+from mammoclip_core.counting import counted
 from mammoclip_core.images.selection import has_standard_views
 
 _ANNOUNCED_BY: Final = {"mpps": "MPPS", "ian": "IAN", "workitem": "a workitem"}
@@ -345,7 +346,9 @@ def _settle(
         apply(session, study, Event.SETTLE, because=study.remark, at=at)
         return
     told = "; ".join(
-        filter(None, (because, f"{len(chosen)} images to analyse", _told(signs, instances)))
+        filter(
+            None, (because, f"{counted(len(chosen), 'image')} to analyse", _told(signs, instances))
+        )
     )
     apply(session, study, Event.SETTLE, because=told, at=at)
     if chosen:

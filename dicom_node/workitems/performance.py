@@ -31,6 +31,7 @@ from dicom_node.workitems.messages import Performed
 from dicom_node.workitems.standing import Standing, outputs_of, standing_of
 from dicom_node.workitems.ups_server import Answer, UpsServer
 from dicom_node.workitems.workitem import CANCELED, COMPLETED, IN_PROGRESS, Code, workitem_in
+from mammoclip_core.counting import counted
 
 log = structlog.get_logger("dicom_node.workitems")
 
@@ -306,6 +307,5 @@ def _in_words(standing: Standing) -> str:
         return "no image of its study has come"
     named = ", ".join(standing.missing[:_NAMED])
     more = len(standing.missing) - _NAMED
-    return f"{len(standing.missing)} images did not come: {named}" + f" and {more} more" * (
-        more > 0
-    )
+    missing = counted(len(standing.missing), "image")
+    return f"{missing} did not come: {named}" + f" and {more} more" * (more > 0)

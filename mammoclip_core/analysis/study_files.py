@@ -7,6 +7,7 @@ from glob import glob
 from pathlib import Path
 
 from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
+from mammoclip_core.counting import counted
 from mammoclip_core.errors import CoreError, PixelError
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.folder import NO_STUDY, ImageFile, PassedOver, images_in
@@ -44,7 +45,8 @@ def request_from(
     requests = requests_from(paths, study_instance_uid, tomosynthesis).requests
     if len(requests) > 1:
         counted = ", ".join(
-            f"{request.study_instance_uid} ({len(request.images) + len(request.left_out)} images)"
+            f"{request.study_instance_uid} "
+            f"({counted(len(request.images) + len(request.left_out), 'image')})"
             for request in requests
         )
         raise StudyChoiceError(f"several studies, choose one by its UID: {counted}")
@@ -188,8 +190,8 @@ def _nothing_found(
 ) -> str:
     if other_classes:
         return (
-            f"there is no mammogram to analyse, but {other_classes} images of other SOP Classes: "
-            "name such a file itself, not its folder, to have it analysed all the same"
+            f"there is no mammogram to analyse, but {counted(other_classes, 'image')} of other SOP "
+            "Classes: name such a file itself, not its folder, to have it analysed all the same"
         )
     if study_instance_uid is not None:
         return f"there is no image of study {study_instance_uid} to analyse"

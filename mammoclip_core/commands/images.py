@@ -10,6 +10,7 @@ import typer
 
 from mammoclip_core.commands.options import BundleOption, EngineOption, PrecisionOption
 from mammoclip_core.commands.terminal import accept_terms, one_line_errors, opened
+from mammoclip_core.counting import counted
 from mammoclip_core.engines.computing_options import ComputingOptions, EngineName, Precision
 
 _SECONDS_BETWEEN_LINES: Final = 30.0
@@ -92,8 +93,9 @@ def images(
         progress = Progress(on_file=lines.files, on_begin=lines.begin, on_study=lines.studies)
         summary = analyze_many(paths, out, orders, progress)
         typer.echo(
-            f"{out}: {summary.studies} studies ({summary.resumed_at} of them by an earlier run),"
-            f" {summary.unused} files passed over",
+            f"{out}: {counted(summary.studies, 'study', 'studies')} "
+            f"({summary.resumed_at} of them by an earlier run), "
+            f"{counted(summary.unused, 'file')} passed over",
             err=True,
         )
 
@@ -124,7 +126,9 @@ class ProgressLines:
         """Tell how many studies there are, and how many of them were done before."""
         self._total, self._done, self._before = total, done, done
         self._began = self._said = self._now()
-        self._say(f"{total} studies" + (f", {done} of them done before" if done else ""))
+        self._say(
+            counted(total, "study", "studies") + (f", {done} of them done before" if done else "")
+        )
 
     def studies(self, more: int) -> None:
         """Count studies that are done."""

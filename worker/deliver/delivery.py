@@ -34,6 +34,7 @@ from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.storing import Stored
 from dicom_node.studies.ledger.tables import Analysis, Delivery, ResultObject, Study
 from dicom_node.studies.reach import UnreachedSpoolError
+from mammoclip_core.counting import counted
 from mammoclip_core.file_digest import file_sha256
 from worker.deliver.dry_delivery import hold_dry
 from worker.deliver.known_destination import known_destination
@@ -257,9 +258,11 @@ def _failure_of(
     cause = "" if has_taken else _words_for_all([*refused, *postponed])
     # An object that may still be taken keeps the delivery open, refused ones beside it or not.
     if postponed:
-        return Failure(f"{len(postponed)} objects: {postponed[0]}", cause=cause)
+        return Failure(f"{counted(len(postponed), 'object')}: {postponed[0]}", cause=cause)
     if refused:
-        return Failure(f"{len(refused)} objects: {refused[0]}", cause=cause, is_final=True)
+        return Failure(
+            f"{counted(len(refused), 'object')}: {refused[0]}", cause=cause, is_final=True
+        )
     return None
 
 

@@ -10,6 +10,7 @@ from dicom_node.studies.ledger.due import outcomes
 from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.tables import Delivery
+from mammoclip_core.counting import counted
 from worker.runtime import Runtime
 
 log = structlog.get_logger("worker.deliver")
@@ -40,8 +41,8 @@ def hold_dry(
             outcomes.refuse_delivery(session, held, reason=reason, at=at)
         else:
             reason = (
-                f"dry: {len(objects)} objects made and valid, nothing sent. To send them: dry = "
-                f"false, then mammoclip-node retry --destination {delivery.destination}"
+                f"dry: {counted(len(objects), 'object')} made and valid, nothing sent. To send "
+                f"them: dry = false, then mammoclip-node retry --destination {delivery.destination}"
             )
             outcomes.hold_delivery(session, held, reason=reason, at=at)
     if complaints:

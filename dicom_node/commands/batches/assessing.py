@@ -9,6 +9,7 @@ import typer
 
 from dicom_node.commands.terminal import ConfigOption, ledger_of, one_line_errors
 from dicom_node.errors import NodeError
+from mammoclip_core.counting import counted
 
 if TYPE_CHECKING:
     from dicom_node.assessments.truth_table import Truth
@@ -130,4 +131,4 @@ def _write(database: "Database", out: Path) -> None:
 
     require_table(out)
     count = table_written(assessment_rows(database), out, ASSESSMENT_COLUMNS)
-    typer.echo(f"{count} rows in {out}")
+    typer.echo(f"{counted(count, 'row')} in {out}")

@@ -10,6 +10,7 @@ from dicom_node.fetch.pace import Pace
 from dicom_node.fetch.retrospective_run import GOOD, Fetched
 from dicom_node.fetch.trial import ASSUMED_BYTES_PER_SECOND, Trial
 from dicom_node.listed_lines import BadLine
+from mammoclip_core.counting import counted
 
 
 def run_document(
@@ -40,7 +41,9 @@ def run_lines(fetched: Fetched, pace: Pace, trial: Trial, *, is_dry: bool) -> It
             yield f"line {one.line}:{where} {one.fate}: {one.reason}"
     for fate, count in Counter(one.fate for one in fetched.studies).items():
         objects = sum(one.objects for one in fetched.studies if one.fate is fate)
-        yield f"{fate}: {count} studies" + (f", {objects} objects" if objects else "")
+        yield f"{fate}: {counted(count, 'study', 'studies')}" + (
+            f", {counted(objects, 'object')}" if objects else ""
+        )
     if is_dry:
         left = estimate(fetched, pace, trial)
         by = f"measured by {trial.studies} of them that were retrieved and not kept"

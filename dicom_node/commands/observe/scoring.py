@@ -9,6 +9,7 @@ import typer
 
 from dicom_node.commands.terminal import ConfigOption, ledger_of, one_line_errors
 from dicom_node.errors import NodeError
+from mammoclip_core.counting import counted
 
 if TYPE_CHECKING:
     from dicom_node.settings.settings import Settings
@@ -61,7 +62,7 @@ def scores(
         begin, end = moment_of(since, settings), moment_of(until, settings)
         answers = standing_answers(database, since=begin, until=end, rule=rule)
         count = table_written(score_rows(answers), out, SCORE_COLUMNS)
-        typer.echo(f"{count} rows in {out}")
+        typer.echo(f"{counted(count, 'row')} in {out}")
 
 
 def moment_of(text: str | None, settings: "Settings") -> datetime | None:

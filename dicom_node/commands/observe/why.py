@@ -23,6 +23,7 @@ from dicom_node.studies.ledger.states import (
     StudyState,
 )
 from dicom_node.studies.ledger.tables import Study
+from mammoclip_core.counting import counted
 
 TROUBLESHOOTING: Final = "docs/troubleshooting.md"
 SET_ASIDE: Final = "An object was set aside"
@@ -310,7 +311,7 @@ def _received(study: Study, instances: list[dict[str, Any]], images: int) -> str
     names = _first_of([name for name, _ in senders.most_common()])
     last = local_time(study.last_received_at)
     return (
-        f"received: {_counted(images, 'image')}"
+        f"received: {counted(images, 'image')}"
         f"{f' from {names}' if names else ''}, the last object at {last}"
     )
 
@@ -329,7 +330,7 @@ def _not_analysed(session: Session, study: Study, instances: list[dict[str, Any]
         if one["left_out_reason"] and one["state"] is InstanceState.REGISTERED
     )
     if left_out:
-        words = [f"{_counted(count, 'image')}: {why}" for why, count in left_out.most_common()]
+        words = [f"{counted(count, 'image')}: {why}" for why, count in left_out.most_common()]
         yield f"left out on purpose: {_first_of(words, '; ')}"
     corrected = correction_in_words(session, study)
     if corrected:
@@ -344,7 +345,7 @@ def _settled(study: Study, history: list[dict[str, Any]]) -> Iterator[str]:
         return
     at = [one["at"] for one in history if one["subject"] == "study" and one["event"] == "settle"]
     when = f" at {local_time(at[-1])}" if at else ""
-    yield f"complete: settled{when}, {_counted(study.revision, 'revision')} so far"
+    yield f"complete: settled{when}, {counted(study.revision, 'revision')} so far"
 
 
 def _analysed(analyses: list[dict[str, Any]]) -> Iterator[str]:
@@ -374,7 +375,7 @@ def _delivered(
         when = one["finished_at"]
         at = f" at {local_time(when)}" if when and one["state"] in taken else ""
         objects = answers[one["id"]]
-        count = f" ({_counted(objects, 'object')} taken)" if objects else ""
+        count = f" ({counted(objects, 'object')} taken)" if objects else ""
         words.append(f"{one['destination']} {one['state']}{at}{count}")
     if words:
         yield f"delivery: {_first_of(words, '; ')}"
@@ -388,7 +389,3 @@ def _first_of(words: list[str], between: str = ", ") -> str:
     more = len(words) - _LONGEST_LIST
     listed = between.join(words[:_LONGEST_LIST])
     return f"{listed}{between}and {more} more" if more > 0 else listed
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -33,6 +33,7 @@ from dicom_node.studies.ledger.spools import spool_names
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.retention import Retention
 from dicom_node.studies.uploads import Uploads
+from mammoclip_core.counting import counted
 
 RECORD: Final = "erased.jsonl"
 """File in the spool that says what was erased, when and by whom; a line for each step."""
@@ -174,7 +175,8 @@ def in_words(one: Holding) -> str:
     """Say what is kept of a study."""
     committed = f" ({one.committed} committed to their sender)" if one.committed else ""
     return (
-        f"{one.images} images{committed}, {one.results} results, {one.set_aside} objects set "
+        f"{counted(one.images, 'image')}{committed}, {counted(one.results, 'result')}, "
+        f"{counted(one.set_aside, 'object')} set "
         f"aside, {one.size_bytes / 1e6:.1f} MB of images"
     )
 

@@ -10,6 +10,7 @@ import typer
 from dicom_node.commands.remote.node_elsewhere import NodeElsewhere, NodeElsewhereError, restored
 from dicom_node.commands.terminal import emitted, print_table
 from dicom_node.errors import NodeError
+from mammoclip_core.counting import counted
 
 Values = dict[str, Any]
 
@@ -134,7 +135,7 @@ def _table_written(
 
     require_table(out)
     count = table_written(_rows(node, node.lines(path, **query)), out, columns)
-    typer.echo(f"{count} rows in {out}")
+    typer.echo(f"{counted(count, 'row')} in {out}")
 
 
 def _rows(node: NodeElsewhere, lines: Iterator[str]) -> Iterator[dict[str, Any]]:

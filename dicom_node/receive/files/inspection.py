@@ -17,6 +17,7 @@ from dicom_node.receive.files.folder_files import ObjectFile, PassedOver, files_
 from dicom_node.receive.registration.header_process import HeaderReader
 from dicom_node.settings.model import ModelSettings
 from dicom_node.settings.ways_in.receive import ReceiveSettings
+from mammoclip_core.counting import counted
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.images.header.views import STANDARD_VIEWS
 from mammoclip_core.images.selection import Generated2D, Selection
@@ -257,9 +258,9 @@ def _answer(files: Sequence[InspectedFile]) -> tuple[Answer, str]:
     fates = [one.fate for one in files]
     taken, failed = fates.count(Fate.TAKEN), fates.count(Fate.FAILED)
     if taken and not failed:
-        return Answer.YES, f"{taken} images to analyse"
+        return Answer.YES, f"{counted(taken, 'image')} to analyse"
     if taken:
-        return Answer.PARTLY, f"{taken} images to analyse, {failed} that cannot be"
+        return Answer.PARTLY, f"{counted(taken, 'image')} to analyse, {failed} that cannot be"
     if not files:
         return Answer.NO, "no image"
     reasons = Counter(f"{one.fate}: {one.reason}" for one in files)

@@ -79,7 +79,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 done,
                 destination="ris",
                 state=DeliveryState.REFUSED,
-                reason="1 objects: acknowledged with AR",
+                reason="1 object: acknowledged with AR",
             )
             delivery_row(session, done, destination="pacs" if number == 1 else "archive")
             header = mammogram(AccessionNumber=f"KH-2026-471{number}")

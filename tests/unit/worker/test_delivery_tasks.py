@@ -188,7 +188,7 @@ def test_archive_that_is_full_is_tried_again_with_what_it_did_not_take(
 
     first = deliver(delivering)
 
-    assert (first.state, first.reason) == (DeliveryState.DUE, "1 objects: 0xA700")
+    assert (first.state, first.reason) == (DeliveryState.DUE, "1 object: 0xA700")
     assert first.due_at >= before + timedelta(seconds=7.5)
     refused_once = archive.received[1]
     make_due(delivering)
@@ -203,7 +203,7 @@ def test_archive_that_refuses_for_good_is_not_tried_again(
 
     delivery = deliver(delivering)
 
-    assert (delivery.state, delivery.reason) == (DeliveryState.REFUSED, "1 objects: 0xC000")
+    assert (delivery.state, delivery.reason) == (DeliveryState.REFUSED, "1 object: 0xC000")
     assert len(archive.received) == 3
 
 

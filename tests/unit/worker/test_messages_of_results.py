@@ -132,7 +132,7 @@ def test_dry_receiver_gets_nothing_and_the_message_is_held(
         attempt_delivery(node, 1)
 
     assert delivery(reception).state is DeliveryState.HELD
-    assert delivery(reception).reason.startswith("dry: 1 objects made and valid, nothing sent.")
+    assert delivery(reception).reason.startswith("dry: 1 object made and valid, nothing sent.")
     assert server.requests == []
 
 

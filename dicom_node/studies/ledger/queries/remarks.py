@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED, OTHER_CONTENT
 from dicom_node.studies.ledger.states import InstanceState
 from dicom_node.studies.ledger.tables import Instance, Study
+from mammoclip_core.counting import counted
 
 NOTHING_TO_ANALYSE: Final = "nothing to analyse"
 """Remark of a settled study of which no image can be analysed."""
@@ -47,7 +48,7 @@ def correction_in_words(
     if not corrected:
         return ""
     changed = sorted({word for row in corrected for word in row.detail.split(", ")})
-    return f"{len(corrected)} of {_counted(len(kept), 'image')} corrected: {', '.join(changed)}"
+    return f"{len(corrected)} of {counted(len(kept), 'image')} corrected: {', '.join(changed)}"
 
 
 def set_aside_in_words(
@@ -74,7 +75,7 @@ def set_aside_in_words(
         if not came_again:
             details[row.reason].append(row.detail)
     return "; ".join(
-        f"{_counted(len(found), 'object')} set aside: {found[0] or reason}"
+        f"{counted(len(found), 'object')} set aside: {found[0] or reason}"
         for reason, found in sorted(details.items())
     )
 
@@ -101,9 +102,7 @@ def removal_in_words(session: Session, study: Study) -> str:
         return ""
     at = max((row.removed_at for row in gone if row.removed_at is not None), default=None)
     when = "" if at is None else f" on {at.isoformat(timespec='seconds')}"
-    return (
-        f"the files of {_counted(len(gone), 'image')} were removed{when}: {study.removed_because}"
-    )
+    return f"the files of {counted(len(gone), 'image')} were removed{when}: {study.removed_because}"
 
 
 def _in_state(
@@ -113,7 +112,3 @@ def _in_state(
         return [row for row in rows if row.state is state]
     query = select(Instance).where(Instance.study_id == study.id, Instance.state == state)
     return list(session.scalars(query.order_by(Instance.id)))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -147,7 +147,7 @@ def test_all_that_is_kept_is_written_to_a_table(
 
     result = run(config, table(tmp_path, f"{ACCESSION},1"), "--out", out)
 
-    assert "1 rows in" in result.output
+    assert "1 row in" in result.output
     with out.open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["study"], row["decision"]) == (STUDY_UID, "positive")

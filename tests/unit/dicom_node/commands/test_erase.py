@@ -82,7 +82,7 @@ def test_nothing_that_identifies_an_erased_study_is_left(
     done = erase(config, UID, "--yes")
 
     assert done.exit_code == 0, done.output
-    assert "1 images, 1 results, 1 objects set aside" in done.stdout
+    assert "1 image, 1 result, 1 object set aside" in done.stdout
     assert "results were delivered to archive" in done.stdout
     left = everything_in(reception)
     for word in (UID, folder, *images):
@@ -117,7 +117,7 @@ def test_dry_run_changes_nothing(config: Path, reception: Reception) -> None:
     done = erase(config, UID, "--dry-run")
 
     assert done.exit_code == 0
-    assert "1 images, 1 results, 1 objects set aside" in done.stdout
+    assert "1 image, 1 result, 1 object set aside" in done.stdout
     assert everything_in(reception) == before
 
 
@@ -139,7 +139,7 @@ def test_patient_is_asked_for_and_found_by_digest(config: Path, reception: Recep
     assert done.exit_code == 0, done.output
     left = everything_in(reception)
     # What had not been registered yet is among it.
-    assert f"study {UID}.5: 1 images" in done.stdout
+    assert f"study {UID}.5: 1 image" in done.stdout
     assert UID not in left
     assert OTHER in left
     assert FAMILY_NAME not in done.output

@@ -161,7 +161,7 @@ def test_object_that_did_not_come_is_fetched_by_the_next_run_alone(reception: Re
     run(shelf, reception, 0)
 
     assert fates(first) == [Fate.INCOMPLETE]
-    assert first.studies[0].reason == "1 objects did not come"
+    assert first.studies[0].reason == "1 object did not come"
     assert not first.is_whole
     assert shelf.sent == [lost]
 

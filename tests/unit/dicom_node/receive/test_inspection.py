@@ -51,6 +51,7 @@ def test_each_object_has_its_fate_and_reason(tmp_path: Path) -> None:
         twin,
         mammogram("MLO", SOPClassUID=TOMOSYNTHESIS),
         mammogram("MLO", SOPClassUID=SECONDARY_CAPTURE),
+        mammogram(SOPClassUID=SECONDARY_CAPTURE, without=["ViewPosition"]),
         mammogram("MLO", SOPClassUID=CT),
         mammogram("MLO", without=["ImageLaterality"]),
         mammogram("MLO", EstimatedRadiographicMagnificationFactor="1.8"),
@@ -69,6 +70,11 @@ def test_each_object_has_its_fate_and_reason(tmp_path: Path) -> None:
             Fate.LEFT_OUT,
             "set aside: Breast Tomosynthesis is not analysed unless the settings say how",
         ),
+        (
+            Fate.KEPT,
+            "Secondary Capture Image Storage is kept, but not analysed unless the settings name "
+            "its sender",
+        ),
         (Fate.KEPT, "Secondary Capture Image Storage is kept, but not analysed"),
         (Fate.REFUSED, "CT Image Storage is not taken: no study of mammograms holds it"),
         (Fate.FAILED, "set aside: the image does not say which breast it shows"),
@@ -79,6 +85,13 @@ def test_each_object_has_its_fate_and_reason(tmp_path: Path) -> None:
     ]
     assert (study.answer, study.missing_views) == (Answer.PARTLY, ("R CC", "R MLO", "L MLO"))
     assert not found.is_whole
+
+
+@pytest.mark.parametrize(("images", "reason"), [(1, "1 image"), (2, "2 images")])
+def test_images_are_counted_in_words(tmp_path: Path, images: int, reason: str) -> None:
+    (study,) = inspected(on_disk(tmp_path, *four_views()[:images])).studies
+
+    assert study.reason == f"{reason} to analyse"
 
 
 def test_study_without_mammograms_says_why_it_cannot_be_analysed(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_image_of_another_class_is_analysed_where_it_is_named(
 
     in_folder, named = run("image", tmp_path, "--json"), run("image", path, "--json")
 
-    assert "1 images of other SOP Classes: name such a file itself" in in_folder.stderr
+    assert "1 image of other SOP Classes: name such a file itself" in in_folder.stderr
     assert len(from_json(named.stdout).analysed) == 1
 
 

@@ -357,15 +357,6 @@ def test_header_names_instance_and_view(write_instance: WriteInstance) -> None:
     assert header.is_image
 
 
-def test_image_whose_header_names_two_views_is_remarked(write_instance: WriteInstance) -> None:
-    view = pydicom.Dataset()
-    view.CodeValue = "399162004"
-
-    stored = read_pixels(write_instance(IMAGE, ViewPosition="MLO", ViewCodeSequence=[view]))
-
-    assert stored.remark == "View Position is MLO, View Code Sequence says CC: the code counts"
-
-
 def test_object_without_rows_needs_no_study(write_instance: WriteInstance) -> None:
     """A DICOMDIR beside the images has none."""
     path = write_instance(IMAGE, Rows=None, StudyInstanceUID=None)
@@ -399,3 +390,9 @@ def test_mammogram_agrees_with_pydicom(name: str, size: tuple[int, int] | None) 
     expected = pydicom.dcmread(sample(name)).pixel_array
     assert size in {None, (stored.rows, stored.columns)}
     assert np.abs(stored.values.astype(int) - expected).max() <= (1 if "MG1" in name else 0)
+
+
+def test_contradiction_of_the_header_is_remarked(write_instance: WriteInstance) -> None:
+    stored = read_pixels(write_instance(IMAGE, ImageLaterality="L", ViewPosition="RMLO"))
+
+    assert "View Position RMLO is of breast R, the laterality says L" in stored.remark
