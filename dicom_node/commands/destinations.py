@@ -31,7 +31,8 @@ def destinations(
 
     ready; failing: its last deliveries failed; down: what is due waits, and it is asked whether it
     answers; trying: it answers, and one delivery is tried; held: paused; dry: results are made and
-    validated, and not sent; removed: deliveries wait, and it is not in the settings.
+    validated, and not sent; removed: deliveries wait for it or for its proof, and it is not in the
+    settings.
 
     Example: mammoclip-node destinations
     """
@@ -63,7 +64,9 @@ def move_deliveries(
 ) -> None:
     """Send what waits for a destination to another one, as when it was renamed or replaced.
 
-    The history keeps who moved them and why. What is being sent just now is left as it is.
+    What a destination that left the settings has accepted and not proven is not sent again: the
+    other one is asked for it. The history keeps who moved them and why. What is being sent just now
+    is left as it is.
 
     Example: mammoclip-node move-deliveries pacs archive --reason "pacs was replaced"
     """
@@ -83,12 +86,15 @@ def drop_deliveries(
 ) -> None:
     """Give up what waits for a destination: it reads expired, and 'retry' can still send it.
 
-    The history keeps who dropped them and why. What is being sent just now is left as it is.
+    Of a destination that left the settings no proof is wanted any more either: the files of what
+    it has accepted may be removed after their time. The history keeps who dropped them and why.
+    What is being sent just now is left as it is.
 
     Example: mammoclip-node drop-deliveries pacs --reason "pacs was shut down"
     """
     from dicom_node.commands.operate.redirecting import dropped
 
     act = acting(config, Act.DROP_DELIVERIES, detail=f"{name}: {reason}")
-    with one_line_errors(), act as (_, database, _said):
-        typer.echo(dropped(database, name, reason))
+    with one_line_errors(), act as (settings, database, _):
+        for line in dropped(settings, database, name, reason):
+            typer.echo(line)

@@ -138,7 +138,7 @@ def move(site: Site, caller: Caller, name: str, to: str, reason: str) -> Sequenc
 def drop(site: Site, caller: Caller, name: str, reason: str) -> Sequence[str]:
     """Give up what waits for a destination."""
     with entered(site, caller.name, Act.DROP_DELIVERIES, detail=f"{name}: {reason}"):
-        return [dropped(site.database, name, reason)]
+        return list(dropped(site.settings, site.database, name, reason))
 
 
 def echo(site: Site, name: str) -> Sequence[str]:

@@ -77,9 +77,11 @@ class Prover:
         for destination in self._settings.destinations:
             if destination.confirm == "none":
                 # It was to prove something, and is not any more.
-                if self._is_due(destination.name):
+                name = destination.name
+                if name not in self._looked_through or self._is_due(name):
                     with self._database.writing() as session:
-                        want_no_proof(session, destination.name)
+                        want_no_proof(session, name)
+                    self._looked_through.add(name)
                 continue
             if destination.name not in self._looked_through:
                 self._ask_for_former(destination.name)

@@ -17,11 +17,16 @@ from dicom_node.settings.settings import Settings
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.ledger.canary_runs import CanaryFacts, is_overdue, last_run
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE, Database
-from dicom_node.studies.ledger.due.pauses import pauses
+from dicom_node.studies.ledger.due.pauses import Holds, pauses
 from dicom_node.studies.ledger.due.workers import WorkerFacts, workers
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.queries.backlog import Backlog, backlog
-from dicom_node.studies.ledger.queries.unproven import GIVEN_UP_DAYS, Unproven, unproven
+from dicom_node.studies.ledger.queries.unproven import (
+    GIVEN_UP_DAYS,
+    Unproven,
+    owed_elsewhere,
+    unproven,
+)
 
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
 _CONNECT_SECONDS: Final = 3.0
@@ -48,10 +53,13 @@ def check_running(settings: Settings, *, old_after: timedelta) -> Iterator[Check
             paused = [one.subject for one in pauses(session)]
             canary = last_run(session)
             to_prove = unproven(session, sorted(settings.confirming_names), at=at)
+            owed = owed_elsewhere(session, settings.destination_names)
         yield from _workers(known, at)
         yield _backlog(waiting, at, old_after, paused)
         for one in to_prove:
             yield _proof(one, at, max(old_after, _time_to_prove(settings, one.destination)))
+        for name, count in owed.items():
+            yield _proof_of_removed(name, count, settings.destination_names)
         yield from _canary(settings.canary, canary, at)
 
 
@@ -221,6 +229,16 @@ def _canary(settings: CanarySettings, last: CanaryFacts | None, at: datetime) ->
         parts.append("then try again: mammoclip-node canary")
     level = Level.WARNING if is_late or is_broken else Level.OK
     yield Checked(name="canary", level=level, detail="; ".join(parts))
+
+
+def _proof_of_removed(name: str, count: int, known: frozenset[str]) -> Checked:
+    """Tell that nobody asks a destination for what it is still to prove."""
+    return Checked(
+        name=f"proof of {name}",
+        level=Level.WARNING,
+        detail=f"{_deliveries(count)} accepted and not proven, whose files are kept: "
+        f"{Holds(destinations=known).withheld(name)}",
+    )
 
 
 def _time_to_prove(settings: Settings, name: str) -> timedelta:

@@ -168,6 +168,9 @@ TRANSITIONS: Final[Mapping[type[State], Mapping[tuple[State, Event], State]]] = 
         (_D.HELD, _E.MOVE): _D.DUE,
         (_D.DUE, _E.DROP): _D.EXPIRED,
         (_D.HELD, _E.DROP): _D.EXPIRED,
+        # The other one is asked for what is not proven, or nobody is any more.
+        (_D.ACCEPTED, _E.MOVE): _D.ACCEPTED,
+        (_D.ACCEPTED, _E.DROP): _D.ACCEPTED,
     },
 }
 """For each machine, (state, event) to the next state; anything else is forbidden."""

@@ -157,6 +157,10 @@ def test_archive_that_cannot_be_asked_is_asked_again_and_never_sent_to_again(
     events = [line["event"] for line in log_lines if line["event"].startswith("proof_")]
     assert events == ["proof_postponed", "proof_given_up"]
 
+    site.change_destination(confirm="none")
+    site.prover.tick()
+    assert (site.delivery.state, site.delivery.reason) == (DeliveryState.ACCEPTED, "")
+
 
 def test_question_is_not_given_up_while_the_archive_is_down(
     proving_at: Callable[..., Proving],

@@ -13,6 +13,7 @@ from dicom_node.studies.ledger.destinations.circuits import Circuit, CircuitFact
 from dicom_node.studies.ledger.destinations.waits import Waits
 from dicom_node.studies.ledger.due.pauses import Paused
 from dicom_node.studies.ledger.in_states import in_states
+from dicom_node.studies.ledger.queries.unproven import owed_elsewhere
 from dicom_node.studies.ledger.states import TAKEN, WAITING, DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 
@@ -39,7 +40,7 @@ class DestinationSummary:
     held : number of deliveries that are made and validated, and not sent
     delivered_at : when it last took all of a delivery
     asked_at : when it is asked next whether it answers, if it is down
-    reason : why it is not ready; else empty
+    reason : why it is not ready, and what it has not proven if it is removed; else empty
     """
 
     name: str
@@ -69,7 +70,7 @@ def destination_summaries(
     dry : names of those to which nothing is sent
     """
     waits = Waits.read(session, destinations=known)
-    counts = _counts(session)
+    counts = _counts(session, known)
     others = sorted({name for name, _ in counts} - set(destinations))
     return [
         _summary(session, name, waits, counts, is_dry=name in dry)
@@ -85,11 +86,13 @@ def causes(session: Session, destinations: frozenset[str]) -> list[str]:
     destinations : names of those in the settings
     """
     waits = Waits.read(session, destinations=destinations)
-    counts = _counts(session)
+    counts = _counts(session, destinations)
 
     def waiting(name: str) -> str:
         count = counts.get((name, DeliveryState.DUE), 0) + counts.get((name, DeliveryState.HELD), 0)
-        return f"{count} {'delivery waits' if count == 1 else 'deliveries wait'} for it."
+        owed = _owed(name, counts)
+        waits_for_it = f"{count} {'delivery waits' if count == 1 else 'deliveries wait'} for it."
+        return " ".join([waits_for_it] * bool(count or not owed) + [f"{owed}."] * bool(owed))
 
     down = [
         f"{known.in_words()}. {waiting(name)}"
@@ -103,20 +106,32 @@ def causes(session: Session, destinations: frozenset[str]) -> list[str]:
 
 
 def removed_destinations(session: Session, destinations: frozenset[str]) -> dict[str, int]:
-    """Count the deliveries that wait for destinations that are not in the settings, by name."""
+    """Count what waits for destinations that are not in the settings, or for their proof."""
     waiting: Counter[str] = Counter()
-    for (name, state), count in sorted(_counts(session).items()):
+    for (name, state), count in sorted(_counts(session, destinations).items()):
         if name not in destinations and state is not DeliveryState.SENDING:
             waiting[name] += count
     return dict(waiting)
 
 
-def _counts(session: Session) -> dict[tuple[str, DeliveryState], int]:
+def _counts(session: Session, destinations: frozenset[str]) -> dict[tuple[str, DeliveryState], int]:
+    """Count what waits, and as accepted what removed destinations have not proven."""
     query = select(Delivery.destination, Delivery.state, func.count(Delivery.id))
     rows = session.execute(
         query.where(in_states(Delivery, *WAITING)).group_by(Delivery.destination, Delivery.state)
     )
-    return {(name, state): count for name, state, count in rows}
+    counts = {(name, state): count for name, state, count in rows}
+    owed = owed_elsewhere(session, destinations)
+    return counts | {(name, DeliveryState.ACCEPTED): count for name, count in owed.items()}
+
+
+def _owed(name: str, counts: dict[tuple[str, DeliveryState], int]) -> str:
+    """Say what a removed destination has not proven, which nobody asks it for; empty if nothing."""
+    count = counts.get((name, DeliveryState.ACCEPTED), 0)
+    if not count:
+        return ""
+    are = "delivery that it accepted is" if count == 1 else "deliveries that it accepted are"
+    return f"{count} {are} not proven, and the files are kept"
 
 
 def _summary(
@@ -131,6 +146,7 @@ def _summary(
         in_states(Delivery, *TAKEN), Delivery.destination == name
     )
     condition, since, reason = _condition(name, waits, is_dry=is_dry)
+    owed = _owed(name, counts)
     known = waits.circuits.get(name)
     is_asked = known is not None and known.circuit is Circuit.OPEN
     return DestinationSummary(
@@ -142,7 +158,7 @@ def _summary(
         held=counts.get((name, DeliveryState.HELD), 0),
         delivered_at=session.scalar(delivered),
         asked_at=known.probe_at if known is not None and is_asked else None,
-        reason=reason,
+        reason=f"{reason}; {owed}" if owed else reason,
     )
 
 

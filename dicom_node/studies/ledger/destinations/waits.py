@@ -13,7 +13,7 @@ from dicom_node.studies.ledger.due.pauses import Holds, pauses
 from dicom_node.studies.ledger.due.workers import QUEUE_OF_DELIVERIES, why_untaken
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import database_time
-from dicom_node.studies.ledger.proof.proofs import NOT_PROVEN_YET
+from dicom_node.studies.ledger.proof.proofs import NOT_PROVEN_YET, owes_proof
 from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Delivery
 
@@ -87,7 +87,10 @@ class Waits:
         return ""
 
     def reason_of(self, delivery: Delivery) -> str:
-        """Say why a delivery is not sent yet; empty if it will be presently."""
+        """Say why a delivery is not sent or proven yet; empty if it will be presently."""
+        if owes_proof(delivery):
+            held = self.holds.withheld(delivery.destination)
+            return self._unasked(delivery) or _joined(delivery.reason, held)
         if delivery.state is not DeliveryState.DUE:
             return self.cause_of(delivery) or delivery.reason
         return self.cause_of(delivery) or _joined(delivery.reason, self._until(delivery))

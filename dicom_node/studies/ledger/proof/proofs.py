@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.studies.ledger.due.outcomes import ACCEPTED, HELD_BY_ARCHIVE
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, Event
 from dicom_node.studies.ledger.tables import (
@@ -76,6 +77,37 @@ class ProofClaim:
     objects: tuple[AcceptedObject, ...]
 
 
+def owes_proof(row: Delivery) -> bool:
+    """Return whether a delivery was accepted and is still to be proven, or was asked for in vain.
+
+    The row says so and not the settings, which may know its destination no more.
+    """
+    is_owed = row.proof_due_at is not None or row.reason.startswith(NEVER_PROVEN)
+    return row.state is DeliveryState.ACCEPTED and is_owed
+
+
+def owing_proof(destination: str) -> ColumnElement[bool]:
+    """Return the condition that `owes_proof` of a delivery to a destination."""
+    is_asked = and_(
+        Delivery.destination == destination,
+        Delivery.proof_due_at.is_not(None),
+        Delivery.state == DeliveryState.ACCEPTED,
+    )
+    return or_(is_asked, never_proven(destination))
+
+
+def never_proven(destination: str) -> ColumnElement[bool]:
+    """Return the condition that a delivery to a destination was asked for in vain."""
+    return and_(
+        Delivery.destination == destination,
+        # All states that an index has together; of these only the accepted ones lack a proof.
+        in_states(Delivery, *TAKEN),
+        Delivery.state == DeliveryState.ACCEPTED,
+        Delivery.proof_due_at.is_(None),
+        Delivery.reason.startswith(NEVER_PROVEN, autoescape=True),
+    )
+
+
 def due_proofs(session: Session, destination: str, *, at: datetime, limit: int) -> list[int]:
     """List the deliveries that a destination is to be asked about, the longest due first."""
     query = select(Delivery.id).where(
@@ -88,9 +120,8 @@ def due_proofs(session: Session, destination: str, *, at: datetime, limit: int) 
 
 def want_no_proof(session: Session, destination: str) -> None:
     """Ask a destination for nothing any more: what it has accepted stays so, without a remark."""
-    query = select(Delivery).where(
-        Delivery.proof_due_at.is_not(None), Delivery.destination == destination
-    )
+    is_asked = and_(Delivery.destination == destination, Delivery.proof_due_at.is_not(None))
+    query = select(Delivery).where(or_(is_asked, never_proven(destination)))
     for row in session.scalars(locking(query)).all():
         reason = "" if row.state in TAKEN else row.reason
         # Asked from the beginning if it is to prove something again.

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, and_, func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.in_states import in_states
-from dicom_node.studies.ledger.proof.proofs import NEVER_PROVEN
-from dicom_node.studies.ledger.states import TAKEN, DeliveryState
+from dicom_node.studies.ledger.proof.proofs import never_proven, owing_proof
+from dicom_node.studies.ledger.states import TAKEN
 from dicom_node.studies.ledger.tables import Delivery
 
 GIVEN_UP_DAYS: Final = 30
@@ -46,16 +46,34 @@ def unproven(session: Session, destinations: Collection[str], *, at: datetime) -
     return [_of(session, name, at) for name in destinations]
 
 
+def owed_elsewhere(session: Session, destinations: Collection[str]) -> dict[str, int]:
+    """Count what other destinations than these have accepted and not proven, by name.
+
+    Parameters
+    ----------
+    destinations : names of those in the settings
+    """
+    taken = (
+        select(Delivery.destination)
+        .where(in_states(Delivery, *TAKEN))
+        .order_by(Delivery.destination)
+        .limit(1)
+    )
+    found: dict[str, int] = {}
+    # From one name to the next in the index: DISTINCT would read all that was ever delivered.
+    name = session.scalar(taken)
+    while name is not None:
+        if name not in destinations:
+            owed = select(func.count(Delivery.id)).where(owing_proof(name))
+            found[name] = session.scalar(owed) or 0
+        name = session.scalar(taken.where(Delivery.destination > name))
+    return {name: count for name, count in found.items() if count}
+
+
 def _of(session: Session, name: str, at: datetime) -> Unproven:
     is_waiting = and_(Delivery.destination == name, Delivery.proof_due_at.is_not(None))
-    # All states that an index has together; of these only the accepted ones lack a proof.
     is_given_up = and_(
-        Delivery.destination == name,
-        in_states(Delivery, *TAKEN),
-        Delivery.state == DeliveryState.ACCEPTED,
-        Delivery.finished_at > at - timedelta(days=GIVEN_UP_DAYS),
-        Delivery.proof_due_at.is_(None),
-        Delivery.reason.startswith(NEVER_PROVEN, autoescape=True),
+        never_proven(name), Delivery.finished_at > at - timedelta(days=GIVEN_UP_DAYS)
     )
     waiting, oldest = session.execute(
         select(func.count(Delivery.id), func.min(Delivery.finished_at)).where(is_waiting)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from dicom_node.routing.route import is_sent_nowhere
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.locks import locking
+from dicom_node.studies.ledger.proof.proofs import owes_proof
 from dicom_node.studies.ledger.queries.remarks import has_nothing_to_analyse
 from dicom_node.studies.ledger.shadows import UNFINISHED
 from dicom_node.studies.ledger.site_tables import ShadowAnalysis
@@ -68,7 +69,7 @@ def files_may_go(state: DeliveryState, *, needs_confirmation: bool) -> bool:
 
     Parameters
     ----------
-    needs_confirmation : whether its destination is set to confirm what it has accepted
+    needs_confirmation : whether its destination is to prove what it has accepted
     """
     return state in (_CONFIRMED if needs_confirmation else _ACCEPTED | _CONFIRMED)
 
@@ -296,7 +297,8 @@ def _finished(
         return None
     newest = deliveries.get(analyses[-1].id, [])
     if not (newest or is_sent_nowhere(analyses[-1].rule, analyses[-1].route)) or not all(
-        files_may_go(one.state, needs_confirmation=one.destination in confirming) for one in newest
+        files_may_go(one.state, needs_confirmation=one.destination in confirming or owes_proof(one))
+        for one in newest
     ):
         return None
     # What is under way of an earlier revision is sent from its files, and what an archive that is

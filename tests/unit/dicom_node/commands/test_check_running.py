@@ -208,12 +208,29 @@ def test_delivery_that_was_never_proven_stays_a_warning(
     assert "1 delivery of the last 30 days never proven, and asked about no more" in checked.detail
 
 
-def test_proof_is_told_only_of_archives_that_are_to_give_it(
-    settings: Settings, proving: Settings, database: Database
+def test_archive_that_left_the_settings_before_it_proved_everything_is_a_warning(
+    settings: Settings, database: Database
 ) -> None:
     accepted(database, hours=3)
 
-    assert "proof of archive" not in found(settings)
+    checked = found(settings)["proof of archive"]
+
+    assert checked.level is Level.WARNING
+    assert checked.detail == (
+        "1 delivery accepted and not proven, whose files are kept: destination archive is not in "
+        "the settings: enter it there again, or see 'mammoclip-node move-deliveries' and "
+        "'drop-deliveries'"
+    )
+
+
+def test_proof_is_told_only_of_archives_that_are_to_give_it(
+    proving: Settings, database: Database
+) -> None:
+    accepted(database, hours=3)
+
+    values = proving.model_dump()
+    values["destinations"][0]["confirm"] = "none"
+    assert "proof of archive" not in found(Settings(**values))
     with database.writing() as session:
         delivery = session.get_one(Delivery, 1)
         delivery.state, delivery.proof_due_at = DeliveryState.CONFIRMED, None

@@ -233,6 +233,60 @@ def test_deliveries_are_dropped_with_the_reason(renamed: Path) -> None:
     )
 
 
+@pytest.fixture
+def unproven(renamed: Path, reception: Reception) -> Path:
+    """Return the settings where the old name has accepted one delivery and not proven it."""
+    with reception.database.writing() as session:
+        row = session.get_one(Delivery, 1)
+        row.state, row.finished_at, row.proof_due_at = DeliveryState.ACCEPTED, NOW, NOW
+    return renamed
+
+
+def test_new_name_is_asked_for_what_the_old_one_has_not_proven(unproven: Path) -> None:
+    move = ["move-deliveries", "archive", "archive-2", "--reason", "renamed", "--config", unproven]
+    words = "is not in the settings: enter it there again"
+
+    assert words in json.dumps(listed(unproven)["archive"])
+    shown = json.loads(run("show", "1.2.0", "--json", "--config", unproven).stdout)
+    assert shown["summary"]["condition"] == "delivered"
+    assert words in shown["summary"]["reason"]
+
+    assert run(*move).stdout == (
+        "moved from archive to archive-2: 11 deliveries\n"
+        "left as they are, accepted by archive and not proven: 1 delivery. archive-2 proves "
+        'nothing (confirm = "none"): set confirm there and repeat this, or see '
+        "'mammoclip-node drop-deliveries'\n"
+    )
+    text = unproven.read_text()
+    unproven.write_text(text.replace('"archive-2"', '"archive-2"\nconfirm = "query"'))
+    assert (
+        run(*move).stdout == "accepted by archive, and archive-2 is asked to prove it: 1 delivery\n"
+    )
+    assert "archive" not in listed(unproven)
+
+
+def test_proof_that_nobody_wants_any_more_is_dropped(unproven: Path) -> None:
+    done = run("drop-deliveries", "archive", "--reason", "shut down", "--config", unproven)
+
+    assert done.stdout == (
+        "given up: 11 deliveries to archive\n"
+        "accepted by archive, and no proof is wanted any more: 1 delivery\n"
+    )
+    assert "archive" not in listed(unproven)
+    assert "shut down" in run("show", "1.2.0", "--config", unproven).stdout
+
+
+def test_proof_of_a_destination_in_the_settings_is_neither_moved_nor_dropped(
+    unproven: Path, reception: Reception
+) -> None:
+    unproven.write_text(unproven.read_text().replace('"archive-2"', '"archive"\nconfirm = "query"'))
+
+    run("drop-deliveries", "archive", "--reason", "r", "--config", unproven)
+
+    with reception.database.reading() as session:
+        assert session.get_one(Delivery, 1).proof_due_at == NOW
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -152,6 +152,18 @@ def test_destination_that_is_to_prove_nothing_any_more_is_forgotten(session: Ses
     assert delivery.state is DeliveryState.ACCEPTED
 
 
+def test_what_was_never_proven_is_forgiven_a_destination_that_is_to_prove_nothing_any_more(
+    session: Session,
+) -> None:
+    delivery = accepted(session)
+    proofs.ask_again(session, asked(session, delivery), reason="never proven: mute", due_at=None)
+    assert proofs.owes_proof(delivery)
+
+    proofs.want_no_proof(session, "archive")
+
+    assert (delivery.reason, proofs.owes_proof(delivery)) == ("", False)
+
+
 def test_answer_to_a_former_sending_changes_nothing(session: Session) -> None:
     delivery = accepted(session)
     former = asked(session, delivery)

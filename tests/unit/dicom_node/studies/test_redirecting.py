@@ -19,9 +19,14 @@ from sqlalchemy import event, select
 
 from dicom_node.studies import redirecting
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.destinations.overview import causes, removed_destinations
+from dicom_node.studies.ledger.destinations.overview import (
+    causes,
+    destination_summaries,
+    removed_destinations,
+)
 from dicom_node.studies.ledger.due import outcomes, work
 from dicom_node.studies.ledger.due.pauses import Holds
+from dicom_node.studies.ledger.proof import proofs
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, DeliveryOutcome, Transition
 from dicom_node.studies.redirecting import drop_deliveries, move_deliveries
@@ -138,6 +143,88 @@ def test_what_is_under_way_or_has_ended_is_left_as_it_is(gone: Database) -> None
 
     assert move_deliveries(gone, "pacs", "archive", moved_by="ann", **WHY).moved == COUNT - 2
     assert [row.destination for row in rows(gone)][:2] == ["pacs", "pacs"]
+
+
+@pytest.fixture
+def unproven(gone: Database) -> Database:
+    """Return the ledger where the first is still to be proven, and the second never was."""
+    with gone.writing() as session:
+        for number, owed in ((1, {"proof_due_at": NOW}), (2, {"reason": "never proven: mute"})):
+            row = session.get_one(Delivery, number)
+            row.state, row.finished_at, row.proof_attempts = DeliveryState.ACCEPTED, NOW, 3
+            for column, value in owed.items():
+                setattr(row, column, value)
+            result = result_row(session, session.get_one(Analysis, row.analysis_id))
+            session.add(
+                DeliveryOutcome(
+                    delivery_id=number,
+                    result_object_id=result.id,
+                    outcome="accepted",
+                    status="0x0000",
+                    at=NOW,
+                )
+            )
+    return gone
+
+
+def test_removed_destination_that_is_still_to_prove_something_is_counted(
+    unproven: Database,
+) -> None:
+    with unproven.reading() as session:
+        assert removed_destinations(session, frozenset({"archive"})) == {"pacs": COUNT}
+        (line,) = causes(session, frozenset({"archive"}))
+        (summary,) = destination_summaries(session, (), known=frozenset({"archive"}))
+        assert removed_destinations(session, frozenset({"pacs"})) == {}
+
+    owed = "2 deliveries that it accepted are not proven, and the files are kept"
+    assert line.endswith(f"3 deliveries wait for it. {owed}.")
+    assert (summary.name, summary.condition) == ("pacs", "removed")
+    assert summary.reason.endswith(f"; {owed}")
+
+
+def test_other_destination_is_asked_for_what_the_old_one_has_not_proven(
+    unproven: Database,
+) -> None:
+    done = move_deliveries(unproven, "pacs", "archive", moved_by="ann", with_proofs=True, **WHY)
+
+    assert (done.moved, done.asked, done.given_up, done.waived) == (COUNT - 2, 2, 0, 0)
+    for row in rows(unproven)[:2]:
+        assert (row.destination, row.state, row.reason) == ("archive", DeliveryState.ACCEPTED, "")
+        assert (row.proof_attempts, row.finished_at) == (0, NOW)
+        with unproven.writing() as session:
+            at = row.proof_due_at
+            held = proofs.begin_proof(session, row.id, at=at, until=at + timedelta(minutes=10))
+            assert len(held.objects) == 1
+
+
+def test_old_destination_is_asked_for_nothing_that_the_other_one_has_too(
+    unproven: Database,
+) -> None:
+    with unproven.writing() as session:
+        analysis = session.get_one(Analysis, session.get_one(Delivery, 1).analysis_id)
+        delivery_row(session, analysis)
+
+    done = move_deliveries(unproven, "pacs", "archive", moved_by="ann", with_proofs=True, **WHY)
+
+    assert (done.asked, done.waived) == (1, 1)
+    first = rows(unproven)[0]
+    assert (first.destination, first.state, first.proof_due_at) == ("pacs", "accepted", None)
+
+
+def test_proof_is_waived_by_a_person_with_the_reason(unproven: Database) -> None:
+    done = drop_deliveries(
+        unproven, "pacs", dropped_by="ann", reason="pacs was shut down", with_proofs=True
+    )
+
+    assert (done.given_up, done.waived) == (COUNT - 2, 2)
+    words = "accepted, and no proof is wanted: dropped by ann: pacs was shut down"
+    assert [(row.state, row.reason, row.proof_due_at) for row in rows(unproven)[:2]] == [
+        (DeliveryState.ACCEPTED, words, None)
+    ] * 2
+    with unproven.reading() as session:
+        assert removed_destinations(session, frozenset({"archive"})) == {}
+        assert ("accepted", "drop", "accepted") in list(history(session, "delivery"))
+        assert words in set(session.scalars(select(Transition.reason)))
 
 
 def test_command_that_is_killed_in_between_is_given_again(gone: Database) -> None:

@@ -282,6 +282,24 @@ def test_study_of_which_nothing_can_be_analysed_goes_by_the_time_of_set_aside_ob
 # Room on the disk
 
 
+@pytest.mark.parametrize(
+    "owed", [{"proof_due_at": LONG_AFTER}, {"proof_due_at": None, "reason": "never proven: mute"}]
+)
+@pytest.mark.parametrize("settings", [MONTH, RetentionSettings(free_bytes=10)])
+def test_study_that_an_archive_is_still_to_prove_stays_whatever_the_settings_say_of_the_archive(
+    reception: Reception, settings: RetentionSettings, owed: dict[str, object]
+) -> None:
+    kept = Kept(reception, UID).deliver(to=("renamed since",))
+    change(kept, Delivery, **owed)
+    full = retention(reception, settings, free_space=lambda _: (0, 100))
+
+    assert full.step(at_once=True) == 0
+    assert len(kept.files()) == 3
+
+    change(kept, Delivery, proof_due_at=None, reason="")
+    assert full.step(at_once=True) == 1
+
+
 def test_studies_finished_first_go_first_where_room_is_needed(reception: Reception) -> None:
     order = {3: "1.2.3.1", 1: "1.2.3.2", 2: "1.2.3.3"}
     kept = {

@@ -71,6 +71,8 @@ ALLOWED = {
         ("held", "move"): "due",
         ("due", "drop"): "expired",
         ("held", "drop"): "expired",
+        ("accepted", "move"): "accepted",
+        ("accepted", "drop"): "accepted",
     },
 }
 
