@@ -1,6 +1,7 @@
 """Whose turn it is: of all nodes before one ledger, one sends a canary study at a time."""
 
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -8,6 +9,9 @@ from sqlalchemy.orm import Session
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.site_tables import CanaryTurn
 from dicom_node.studies.ledger.tables import LedgerIdentity
+
+_LONGEST: Final = timedelta(days=1)
+"""No turn lasts so long: one that seems to was taken while the clock was ahead."""
 
 
 def take_turn(session: Session, spool: str, *, seconds: float) -> bool:
@@ -25,7 +29,7 @@ def take_turn(session: Session, spool: str, *, seconds: float) -> bool:
     if row is None:
         row = CanaryTurn(id=1, spool=spool, held_until=now)
         session.add(row)
-    elif row.spool != spool and row.held_until > now:
+    elif row.spool != spool and now < row.held_until < now + _LONGEST:
         return False
     row.spool, row.held_until = spool, now + timedelta(seconds=seconds)
     return True

@@ -44,6 +44,9 @@ def test_canary_study_of_another_node_before_the_ledger_is_waited_for_and_is_no_
     assert not sent(node).broken
     with node.database.writing() as session:
         assert take_turn(session, OTHER, seconds=60), "this node's turn has ended"
+        assert not take_turn(session, "2" * 32, seconds=60)
+        assert take_turn(session, OTHER, seconds=400 * 86400)  # as while its clock was ahead
+        assert take_turn(session, "2" * 32, seconds=60)
 
 
 def test_other_node_waits_for_as_long_as_a_canary_study_takes(

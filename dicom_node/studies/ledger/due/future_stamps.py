@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, literal_column, select, update
+from sqlalchemy import ColumnElement, literal_column, select, true, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from dicom_node.studies.ledger.due.due_work import DUE
@@ -14,7 +14,10 @@ from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.monitoring.tables import Alert
 from dicom_node.studies.ledger.procedure_steps.tables import Workitem
 from dicom_node.studies.ledger.site_tables import (
+    CanaryRun,
+    CanaryTurn,
     Commitment,
+    CommitmentRequest,
     DestinationState,
     KnownSpool,
     KnownWorker,
@@ -53,6 +56,15 @@ def came_at() -> Iterator[Stamp]:
         yield Stamp(column=table.dispatched_at, rows=rows)
     yield Stamp(column=ShadowAnalysis.dispatched_at, rows=_is_open(ShadowAnalysis.state))
     yield Stamp(column=KnownWorker.seen_at, rows=KnownWorker.ended_at.is_(None))
+    yield Stamp(column=CanaryRun.began_at, rows=true())
+    # Since when it was accepted an archive has its time to show it, and what was asked before
+    # proves nothing.
+    is_asked = Delivery.proof_due_at.is_not(None)
+    yield Stamp(column=Delivery.finished_at, rows=is_asked)
+    is_open = CommitmentRequest.ended_at.is_(None) & CommitmentRequest.delivery_id.in_(
+        select(Delivery.id).where(is_asked)
+    )
+    yield Stamp(column=CommitmentRequest.asked_at, rows=is_open)
 
 
 def due_at() -> Iterator[Stamp]:
@@ -72,6 +84,7 @@ def asked_at() -> Iterator[Stamp]:
     expiring = DestinationState.probe_expires_at
     yield Stamp(column=expiring, rows=expiring.is_not(None))
     yield Stamp(column=Commitment.due_at, rows=Commitment.reported_at.is_(None))
+    yield Stamp(column=CanaryTurn.held_until, rows=true())
     yield Stamp(column=Workitem.due_at, rows=Workitem.ended_at.is_(None))
     # Until then whoever has taken it tells it: it must not be told twice.
     yield Stamp(column=Alert.due_at, rows=Alert.sent_at.is_(None), wait=_ALERT_IS_TOLD_WITHIN)

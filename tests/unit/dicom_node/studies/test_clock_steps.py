@@ -5,14 +5,28 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from node_factory import LEASE, NOW, after, analysis_row, claimed, delivery_row, study_row
+from node_factory import (
+    LEASE,
+    NOW,
+    after,
+    analysis_row,
+    claimed,
+    delivery_row,
+    finished,
+    made_result,
+    study_row,
+)
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from dicom_node.studies.clock_steps import ClockSteps
 from dicom_node.studies.dispatch import Dispatcher
+from dicom_node.studies.ledger.canary_runs import CanaryFacts, note_run
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.due import future_stamps, work
-from dicom_node.studies.ledger.site_tables import KnownWorker
+from dicom_node.studies.ledger.due import future_stamps, outcomes, work
+from dicom_node.studies.ledger.proof.archive_requests import asked_about, open_request
+from dicom_node.studies.ledger.proof.proofs import ProofClaim, begin_proof, is_time_to_send_again
+from dicom_node.studies.ledger.site_tables import CanaryRun, CanaryTurn, KnownWorker
 from dicom_node.studies.ledger.states import AnalysisState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 from dicom_node.studies.settling import Patience, next_quiet, quiet_studies
@@ -180,6 +194,73 @@ def test_dead_worker_counts_as_silent_when_the_clock_stepped_back(
     tick()
 
     assert one(database, KnownWorker).seen_at <= clock.at
+
+
+def test_canary_study_is_due_again_in_its_time_when_the_clock_stepped_back(
+    database: Database, clock: Clock, tick: Any
+) -> None:
+    with database.writing() as session:
+        run = CanaryFacts(began_at=clock.at, seconds={}, broken="", reason="")
+        note_run(session, run, key="", scores="")
+        session.add(CanaryTurn(id=1, spool="1" * 32, held_until=clock.at + HOUR))
+    clock.steps(-HOUR)
+    tick()
+
+    assert one(database, CanaryRun).began_at == clock.at
+    assert one(database, CanaryTurn).held_until == clock.at
+
+
+def asked_for_commitment(database: Database, at: datetime) -> ProofClaim:
+    """Have a delivery accepted, and storage commitment asked for what it sent."""
+    with database.writing() as session:
+        (delivery,) = finished(session, analysis_row(session, study_row(session)), made_result())
+        held = claimed(session, delivery, at=delivery.due_at)
+        outcomes.finish_delivery(session, held, at=at, is_proof_wanted=True)
+        return asked_again_for_commitment(session, delivery.id, "1.2.3", at)
+
+
+def asked_again_for_commitment(
+    session: Session, delivery_id: int, uid: str, at: datetime
+) -> ProofClaim:
+    held = begin_proof(session, delivery_id, at=at, until=at + HOUR)
+    assert held is not None
+    open_request(session, held, uid, at=at, expires_at=at + HOUR)
+    return held
+
+
+def test_report_on_what_was_asked_after_the_clock_stepped_back_is_heeded(
+    database: Database, clock: Clock, tick: Any
+) -> None:
+    held = asked_for_commitment(database, clock.at)
+    clock.steps(timedelta(days=-30))
+    tick()
+    clock.passes(1)
+    with database.writing() as session:
+        again = asked_again_for_commitment(session, held.delivery_id, "1.2.4", clock.at)
+
+    with database.reading() as session:
+        for uid in ("1.2.3", "1.2.4"):  # nothing was sent since the first one either
+            found = asked_about(session, uid, ["archive"])
+            assert found is not None
+            assert found[0] is not None, uid
+    # The archive has its time from now on.
+    late = clock.at + HOUR
+    assert is_time_to_send_again(again, within_seconds=3600, at=late)
+
+
+def test_node_that_starts_later_heeds_the_report_too(
+    database: Database, clock: Clock, steps_of: Callable[[], ClockSteps]
+) -> None:
+    held = asked_for_commitment(database, clock.at)
+    clock.at -= timedelta(days=30)
+    steps_of().look()
+
+    with database.writing() as session:
+        session.get_one(Delivery, held.delivery_id).proof_due_at = clock.at
+        asked_again_for_commitment(session, held.delivery_id, "1.2.4", clock.at)
+        found = asked_about(session, "1.2.4", ["archive"])
+        assert found is not None
+        assert found[0] is not None
 
 
 def test_step_is_one_line_of_the_log(
