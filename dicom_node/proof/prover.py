@@ -1,7 +1,8 @@
 """Asks the destinations for what they have accepted, each in a thread of its own."""
 
 import threading
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -51,6 +52,7 @@ class Prover:
     Parameters
     ----------
     stays_seconds : how long an association stays open for a report on storage commitment over it
+    believes : whether what is old by the ledger's clock is old; by default it always is
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Prover:
         reports: Reports,
         *,
         stays_seconds: float = STAYS_SECONDS,
+        believes: Callable[[datetime], bool] = lambda _: True,
     ) -> None:
         self._settings = settings
         self._database = database
         self._reports = reports
         self._stays_seconds = stays_seconds
-        self._judge = ReportJudge(settings, database, reports)
+        self._believes = believes
+        self._judge = ReportJudge(settings, database, reports, believes=believes)
         self._stopping = threading.Event()
         self._asking: dict[str, threading.Thread] = {}
         self._former: dict[str, Position] = {}
@@ -141,7 +145,12 @@ class Prover:
         claims = self._claims(destination.name)
         if not claims:
             return
-        judge = Judge(destination=destination, retry=self._settings.retry, database=self._database)
+        judge = Judge(
+            destination=destination,
+            retry=self._settings.retry,
+            database=self._database,
+            believes=self._believes,
+        )
         if isinstance(destination, DicomDestination) and destination.asks_for_commitment:
             claims = self._ask_for_commitment(destination, judge, claims)
         if claims:

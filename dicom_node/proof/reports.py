@@ -2,8 +2,9 @@
 
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -75,10 +76,18 @@ def read_report(report: Report) -> ReportContent | None:
 class ReportJudge:
     """Takes the reports that wait in the spool, one after the other."""
 
-    def __init__(self, settings: Settings, database: Database, reports: Reports) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        reports: Reports,
+        *,
+        believes: Callable[[datetime], bool] = lambda _: True,
+    ) -> None:
         self._settings = settings
         self._database = database
         self._reports = reports
+        self._believes = believes
 
     def judge_all(self) -> None:
         """Judge every report that waits; each is deleted once the ledger has what it says."""
@@ -125,7 +134,10 @@ class ReportJudge:
         destination = self._settings.archive(name)
         if destination is not None:
             judge = Judge(
-                destination=destination, retry=self._settings.retry, database=self._database
+                destination=destination,
+                retry=self._settings.retry,
+                database=self._database,
+                believes=self._believes,
             )
             judge.settle(held, word)
 

@@ -1,6 +1,7 @@
 """What follows from a destination's word on a delivery: proven, asked again, or sent again."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -57,12 +58,18 @@ class Word:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """Records in the ledger what follows from the words of one destination."""
+    """Records in the ledger what follows from the words of one destination.
+
+    Attributes
+    ----------
+    believes : whether what is old by the ledger's clock is old
+    """
 
     destination: ArchiveDestination
     retry: RetrySettings
     database: Database
     generator: random.Random = field(default_factory=random.Random)
+    believes: Callable[[datetime], bool] = lambda _: True
 
     def settle(self, held: ProofClaim, word: Word) -> None:
         """Record a word, and have the delivery asked about again or sent again where it lacks."""
@@ -90,7 +97,9 @@ class Judge:
             words += f" ({word.elsewhere} are in another study there)"
         with self.database.writing() as session:
             at = database_time(session)
-            if not is_time_to_send_again(held, within_seconds=within, at=at):
+            if not (
+                self.believes(at) and is_time_to_send_again(held, within_seconds=within, at=at)
+            ):
                 patience_ends = held.accepted_at + timedelta(seconds=within)
                 due_at = self._next(session, held, at) or at
                 if at < patience_ends:
@@ -127,7 +136,8 @@ class Judge:
     def _next(self, session: Session, held: ProofClaim, at: datetime) -> datetime | None:
         since = tried_since(session, self.destination.name, held.accepted_at)
         # What was accepted long before anybody asked for it is asked for some times all the same.
-        if since is not None and held.attempt <= _MOST_LATE_ATTEMPTS:
+        is_young = held.attempt <= _MOST_LATE_ATTEMPTS or not self.believes(at)
+        if since is not None and is_young:
             since = max(since, at - timedelta(seconds=self.retry.expire_seconds / 2))
         return next_attempt(
             self.retry,

@@ -3,22 +3,27 @@
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
+from sqlalchemy.orm import Session
 
 from dicom_node.settings.settings import Settings
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.due.future_stamps import (
     PORTION,
     Stamp,
+    ages,
     asked_at,
+    begin_anew,
     bring_down,
     came_at,
     due_at,
     leases,
     prolong,
 )
+from dicom_node.studies.steady_clock import LEAP
 
 log = structlog.get_logger("dicom_node.clock_steps")
 
@@ -36,6 +41,8 @@ _LEAST_WAIT: Final = timedelta(minutes=10)
 
 class ClockSteps:
     """Brings stamps in the future down after the clock stepped back, and keeps leases after both.
+
+    After a leap forward the time begins anew after which deliveries that wait are given up.
 
     Parameters
     ----------
@@ -99,6 +106,9 @@ class ClockSteps:
                 with self._database.writing() as session:
                     count += prolong(session, stamp, since=since, at=at)
             detail = "workers keep their leases"
+            if step >= LEAP:
+                count += self._in_portions(ages(), partial(begin_anew, at=at))
+                detail += ", and what waits to be delivered has its whole time again"
         seconds = round(step.total_seconds())
         log.warning("clock_stepped", seconds=seconds, count=count, detail=detail)
 
@@ -112,12 +122,15 @@ class ClockSteps:
     def _bring_down(
         self, stamps: Iterable[Stamp], at: datetime, *, ahead: timedelta = timedelta(0)
     ) -> int:
+        return self._in_portions(stamps, partial(bring_down, at=at, ahead=ahead))
+
+    def _in_portions(self, stamps: Iterable[Stamp], mend: Callable[[Session, Stamp], int]) -> int:
         count = 0
         for stamp in stamps:
             portion = PORTION
             while portion == PORTION:
                 with self._database.writing() as session:
-                    portion = bring_down(session, stamp, at=at, ahead=ahead)
+                    portion = mend(session, stamp)
                 count += portion
         return count
 

@@ -50,6 +50,7 @@ class Retention:
     ----------
     confirming : names of destinations that are set to confirm what they have accepted
     clock : the database's
+    believes : whether what is old by the clock is old; by default it always is
     free_space : returns free and all bytes of the disk of a folder
     """
 
@@ -62,6 +63,7 @@ class Retention:
         clock: Callable[[], datetime],
         confirming: Collection[str] = (),
         free_space: Callable[[Path], tuple[int, int]] | None = None,
+        believes: Callable[[datetime], bool] = lambda _: True,
     ) -> None:
         self._spool = spool
         self._database = database
@@ -69,6 +71,7 @@ class Retention:
         self._clock = clock
         self._confirming = frozenset(confirming)
         self._free_space = free_space or _free_space
+        self._believes = believes
         self._position: Position | None = None
         self._pause_until = 0.0
         self._trouble: set[str] = set()
@@ -161,6 +164,8 @@ class Retention:
 
     def _limits(self, at: datetime) -> dict[bool, datetime]:
         """Return when a study must have been finished, for delivered ones and for the others."""
+        if not self._believes(at):
+            return {}
         days = {True: self._settings.days, False: self._settings.set_aside_days}
         return {key: at - timedelta(days=one) for key, one in days.items() if one is not None}
 
@@ -189,7 +194,7 @@ class Retention:
 
     def _remove_set_aside(self, at: datetime) -> int:
         days = self._settings.set_aside_days
-        if days is None:
+        if days is None or not self._believes(at):
             return 0
         with self._database.writing() as session:
             return mark_set_aside(

@@ -179,6 +179,26 @@ def test_question_is_not_given_up_while_the_archive_is_down(
     assert site.delivery.reason == "not proven yet: archive does not offer C-FIND"
 
 
+@pytest.mark.parametrize("archive", [{"keeps": False}, {"finds": False}])
+def test_nothing_is_sent_again_or_given_up_while_the_clock_is_doubted(
+    proving_at: Callable[..., Proving], archive: dict[str, bool]
+) -> None:
+    site = proving_at(
+        ProvingArchive(**archive),
+        retry=RetrySettings(first_seconds=0.001, longest_seconds=0.002, expire_seconds=0.1),
+        confirm_within_seconds=0.001,
+    )
+    site.deliver()
+    site.prover._believes = lambda _: False
+    asked = 0
+    while asked < 15:
+        site.ask()
+        asked = site.delivery.proof_attempts
+
+    assert site.delivery.state is DeliveryState.ACCEPTED
+    assert site.delivery.proof_due_at is not None
+
+
 def test_nobody_is_asked_while_the_destination_is_paused(
     proving_at: Callable[..., Proving],
 ) -> None:

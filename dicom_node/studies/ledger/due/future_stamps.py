@@ -1,4 +1,4 @@
-"""Stamps that a clock which went wrong has left in the future, and leases that it ended early."""
+"""Stamps that a clock which went wrong has left in the future, and times that it ended early."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from dicom_node.studies.ledger.site_tables import (
     ShadowAnalysis,
 )
 from dicom_node.studies.ledger.spools import HELD_FOR
-from dicom_node.studies.ledger.states import StudyState
+from dicom_node.studies.ledger.states import WAITING, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 
 PORTION: Final = 500
@@ -101,6 +101,11 @@ def leases(lease: timedelta) -> Iterator[Stamp]:
     yield Stamp(column=held, rows=held.is_not(None), wait=HELD_FOR)
 
 
+def ages() -> Iterator[Stamp]:
+    """Yield the stamps by whose age work that waits is given up."""
+    yield Stamp(column=Delivery.created_at, rows=in_states(Delivery, *WAITING))
+
+
 def bring_down(session: Session, stamp: Stamp, *, at: datetime, ahead: timedelta = _NOW) -> int:
     """Bring a portion of the stamps down that lie too far ahead, and return how many there were.
 
@@ -121,6 +126,11 @@ def prolong(session: Session, stamp: Stamp, *, since: datetime, at: datetime) ->
     """
     was_valid = stamp.rows & (stamp.column >= since) & (stamp.column < at)
     return _set(session, stamp.column, was_valid, at + stamp.wait)
+
+
+def begin_anew(session: Session, stamp: Stamp, *, at: datetime) -> int:
+    """Count ages from now on that a clock which leapt forward has made."""
+    return _set(session, stamp.column, stamp.rows & (stamp.column < at), at)
 
 
 def _set(

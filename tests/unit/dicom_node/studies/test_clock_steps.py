@@ -27,7 +27,7 @@ from dicom_node.studies.ledger.due import future_stamps, outcomes, work
 from dicom_node.studies.ledger.proof.archive_requests import asked_about, open_request
 from dicom_node.studies.ledger.proof.proofs import ProofClaim, begin_proof, is_time_to_send_again
 from dicom_node.studies.ledger.site_tables import CanaryRun, CanaryTurn, KnownWorker
-from dicom_node.studies.ledger.states import AnalysisState, StudyState
+from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, StudyState
 from dicom_node.studies.ledger.tables import Analysis, Delivery, Study
 from dicom_node.studies.settling import Patience, next_quiet, quiet_studies
 
@@ -261,6 +261,39 @@ def test_node_that_starts_later_heeds_the_report_too(
         found = asked_about(session, "1.2.4", ["archive"])
         assert found is not None
         assert found[0] is not None
+
+
+@pytest.mark.parametrize(("step", "waits"), [(timedelta(days=8), True), (HOUR / 2, False)])
+def test_delivery_that_waits_has_its_whole_time_again_after_a_leap_of_the_clock(
+    database: Database, clock: Clock, tick: Any, step: timedelta, waits: bool
+) -> None:
+    with database.writing() as session:
+        done = analysis_row(session, study_row(session), state=AnalysisState.DONE)
+        delivery_row(session, done, due_at=clock.at)
+        delivery_row(
+            session, done, destination="second", state=DeliveryState.ACCEPTED, created_at=NOW
+        )
+    clock.steps(step)
+    tick()
+
+    with database.reading() as session:
+        waiting, ended = session.scalars(select(Delivery).order_by(Delivery.id))
+    assert waiting.created_at == (clock.at if waits else NOW)
+    assert ended.created_at == NOW
+
+
+def test_delivery_of_a_worker_that_was_killed_is_not_given_up_by_a_leap(
+    database: Database, clock: Clock, tick: Any
+) -> None:
+    with database.writing() as session:
+        done = analysis_row(session, study_row(session), state=AnalysisState.DONE)
+        claimed(session, delivery_row(session, done), at=clock.at)
+    clock.steps(timedelta(days=8))
+    tick()
+    clock.passes(LEASE.total_seconds() + 1)
+    tick()
+
+    assert one(database, Delivery).state is DeliveryState.DUE
 
 
 def test_step_is_one_line_of_the_log(
