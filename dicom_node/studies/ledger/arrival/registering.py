@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import SetAsideError
@@ -172,6 +172,7 @@ def enter(
     row = _row(arrival, facts, study, InstanceState.RECEIVED, place)
     row.identifiers_id = _identifiers_of(session, study, facts)
     if twin is None or likeness is None:
+        row.committed_at = _promised_since(session, facts)
         if _says_nothing_new(session, row):
             row.reason, row.detail = KEPT_AGAIN, "its file was removed before"
         begin(session, row, because=row.reason, at=at)
@@ -258,9 +259,23 @@ def enter_set_aside(
     row.reason, row.detail = reason, detail
     if study is not None and facts is not None:
         row.identifiers_id = _identifiers_of(session, study, facts)
+        row.committed_at = _promised_since(session, facts)
     begin(session, row, because=f"{reason}: {detail}", at=at)
     if study is not None and facts is not None and reason == NOTE:
         reject(session, study, facts, received_at=arrival.received_at, at=at)
+
+
+def _promised_since(session: Session, facts: InstanceFacts) -> datetime | None:
+    """Return since when an image is promised that comes again by `retry`; None if it is not.
+
+    A note may have rejected it after its sender was told that it is kept.
+    """
+    query = select(func.min(Instance.committed_at)).where(
+        Instance.sop_instance_uid == facts.sop_instance_uid,
+        Instance.state == InstanceState.TAKEN_BACK,
+        Instance.archived_at.is_(None),
+    )
+    return session.scalar(query)
 
 
 def _open_for_missing(

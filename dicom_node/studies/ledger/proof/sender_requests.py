@@ -153,7 +153,9 @@ def promised_images(session: Session, *, after: int, limit: int) -> list[Promise
         .where(
             Instance.committed_at.is_not(None),
             Instance.archived_at.is_(None),
-            Instance.state == InstanceState.REGISTERED,
+            # Rejected by a note since, or not; a copy that gave way left its promise to the other.
+            Instance.state.in_([InstanceState.REGISTERED, InstanceState.SET_ASIDE]),
+            Instance.place != "",
             Instance.id > after,
         )
         .order_by(Instance.id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, select, tuple_, update
+from sqlalchemy import ColumnElement, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from dicom_node.routing.route import is_sent_nowhere
@@ -176,6 +176,8 @@ def mark_set_aside(
             Instance.removed_at.is_(None),
             Instance.place != "",
             Instance.received_at <= received_before,
+            # What was promised to its sender before a note rejected it.
+            or_(Instance.committed_at.is_(None), Instance.archived_at.is_not(None)),
         )
         .order_by(Instance.received_at, Instance.id)
         .limit(limit)
@@ -271,8 +273,8 @@ def _with_needed_files(session: Session, study_ids: Collection[int]) -> set[int]
     needed: set[int] = set()
     for study_id, state, place, committed_at, archived_at in session.execute(query):
         on_the_way = bool(place) and state in {InstanceState.TAKEN_BACK, InstanceState.REPLACED}
-        # The sender may have deleted its copy since.
-        is_promised = state is InstanceState.REGISTERED and committed_at and not archived_at
+        # The sender may have deleted its copy since, whatever a note has said of the image.
+        is_promised = bool(place) and committed_at and not archived_at
         is_needed = state is InstanceState.RECEIVED or on_the_way or is_promised
         if study_id is not None and is_needed:
             needed.add(study_id)

@@ -92,6 +92,24 @@ def test_study_may_be_removed_once_every_promised_image_was_found(
     assert asked == [("1.2.3", SERIES)] * 3
 
 
+def test_promised_image_is_looked_for_after_a_note_rejected_it(
+    database: Database, archive_with: Callable[..., ProvingArchive]
+) -> None:
+    promised(database, "1.1", state=InstanceState.SET_ASIDE, reason="rejected")
+    promised_elsewhere = {"state": InstanceState.REPLACED, "place": ""}
+    with database.writing() as session:
+        session.execute(update(Instance).values(place="studies/1/1.dcm"))
+        study = session.scalars(select(Study)).one()
+        instance_row(session, study, sop_instance_uid="1.2", committed_at=NOW, **promised_elsewhere)
+    archive = archive_with("1.1", "1.2")
+    assert not may_be_removed(database)
+
+    ImageSearch(settings_of(archive), database).tick()
+
+    assert found(database) == {"1.1"}
+    assert may_be_removed(database)
+
+
 def test_one_archive_of_several_suffices(
     database: Database, archive_with: Callable[..., ProvingArchive]
 ) -> None:
@@ -123,7 +141,7 @@ def test_archive_that_is_silent_or_shows_something_else_proves_nothing(
 
 
 @pytest.mark.parametrize(
-    "columns", [{"committed_at": None}, {"archived_at": NOW}, {"state": InstanceState.SET_ASIDE}]
+    "columns", [{"committed_at": None}, {"archived_at": NOW}, {"state": InstanceState.REPLACED}]
 )
 def test_nobody_is_asked_for_what_was_not_promised_or_is_found(
     database: Database, archive_with: Callable[..., ProvingArchive], columns: dict[str, Any]
