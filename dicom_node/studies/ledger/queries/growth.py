@@ -26,7 +26,7 @@ class Arrivals:
 
     Attributes
     ----------
-    days : length of the period; shorter than PERIOD where the first study is younger
+    days : length of the period; shorter than PERIOD where the first study of the spool is younger
     studies : number of studies that received something
     size_bytes : of all that they received, removed since or not
     """
@@ -47,9 +47,13 @@ class Removable:
 def arrivals(session: Session, spool_id: int, *, at: datetime) -> Arrivals:
     """Return what came into a spool in the days before a point of time."""
     since = at - PERIOD
-    first = session.scalar(select(func.min(Study.last_received_at)))
+    own = select(func.min(Study.last_received_at)).where(Study.spool_id == spool_id)
     counted = (
-        select(func.count(Instance.study_id.distinct()), func.sum(Instance.size_bytes))
+        select(
+            func.count(Instance.study_id.distinct()),
+            func.sum(Instance.size_bytes),
+            func.min(Instance.received_at),
+        )
         .join(Study)
         .where(
             Study.last_received_at > since,
@@ -57,8 +61,10 @@ def arrivals(session: Session, spool_id: int, *, at: datetime) -> Arrivals:
             Instance.spool_id == spool_id,
         )
     )
-    studies, size = session.execute(counted).one()
-    begin = max(since, first) if first is not None else since
+    studies, size, came = session.execute(counted).one()
+    # A node that was added to others has its own first day, be it with an image of their study.
+    firsts = [one for one in (session.scalar(own), came) if one is not None]
+    begin = max(since, min(firsts, default=since))
     # What came within an hour is no measure of a day's arrivals, but of a day's at least.
     days = max((at - begin) / timedelta(days=1), 1.0)
     return Arrivals(days=days, studies=studies, size_bytes=int(size or 0))

@@ -13,6 +13,7 @@ from node_factory import (
     delivery_row,
     instance_row,
     result_row,
+    second_node,
     study_row,
 )
 from typer.testing import CliRunner
@@ -22,8 +23,10 @@ from dicom_node.commands.node import app
 from dicom_node.settings.operation.retention import RetentionSettings
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import ReceiveSettings
-from dicom_node.studies.ledger.queries.growth import Removable
+from dicom_node.studies.ledger.queries.growth import Arrivals, Removable, arrivals
+from dicom_node.studies.ledger.spools import FIRST
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState
+from dicom_node.studies.own_spool import own_spool
 
 GB = 10**9
 
@@ -67,6 +70,24 @@ def test_growth_is_that_of_the_last_seven_days(reception: Reception) -> None:
     # Of the delivered ones of days 1, 3, 5, 7 and 9, those of four days ago and before.
     assert found.due == Removable(studies=3, size_bytes=6 * GB)
     assert found.at_need == Removable(studies=5, size_bytes=10 * GB)
+
+
+@pytest.mark.parametrize("is_of_the_other", [False, True])
+def test_growth_of_an_added_node_is_that_since_its_first_day(
+    reception: Reception, tmp_path: Path, is_of_the_other: bool
+) -> None:
+    fill(reception)
+    added = second_node(reception, tmp_path / "added")
+    own = own_spool(added.spool, added.database)
+    at = NOW - timedelta(days=2)
+    with reception.database.writing() as session:
+        times = {"last_received_at": at, "first_received_at": at}
+        study = study_row(session, "1.2.4", spool_id=FIRST if is_of_the_other else own, **times)
+        instance_row(session, study, size_bytes=GB, received_at=at, spool_id=own)
+
+    with reception.database.reading() as session:
+        assert arrivals(session, own, at=NOW) == Arrivals(days=2.0, studies=1, size_bytes=GB)
+        assert arrivals(session, FIRST, at=NOW).days == 7.0
 
 
 FORECAST = Forecast(
