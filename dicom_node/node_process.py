@@ -122,7 +122,7 @@ class Node:
         self._own_spool = FIRST
         self._hold = SpoolHold(spool, database)
         self._host_clock = HostClock(database)
-        self._clock = SteadyClock()
+        self._believes = SteadyClock().believes
         self._stopping = threading.Event()
         self._ledger_ready = threading.Event()
         self._is_of_other_schema = threading.Event()
@@ -134,7 +134,7 @@ class Node:
             settings.retention,
             confirming=settings.confirming_names,
             clock=database.now,
-            believes=self._clock.believes,
+            believes=self._believes,
         )
         self._commitments = Commitments(settings, spool, database, clock=database.now)
         self._acceptors = AcceptorPool(
@@ -169,9 +169,7 @@ class Node:
         self._next_quiet: datetime | None = None
         self._work_is_due = threading.Event()
         self._next_tick = self._next_look = 0.0
-        self._prover = Prover(
-            settings, database, Reports(spool.root), believes=self._clock.believes
-        )
+        self._prover = Prover(settings, database, Reports(spool.root), believes=self._believes)
         self._watch = NodeWatch(settings, database, is_ready=self._ledger_ready.is_set)
         steps = [
             ("registrar", self._register, self._wait_for_arrival),
@@ -342,7 +340,7 @@ class Node:
         if not self._ledger_ready.is_set():
             return
         at, began = self._database.now(), time.thread_time()
-        self._clock.believes(at)  # seen here also while nothing asks how old something is
+        self._believes(at)  # seen here also while nothing asks how old something is
         if is_tick:
             self._dispatcher.tick(at)
         else:
