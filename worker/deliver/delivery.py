@@ -343,10 +343,12 @@ def _end_badly(
         if is_refused:
             outcomes.refuse_delivery(session, held, reason=failure.reason, at=at)
         else:
+            # A leap of the clock may have moved it since it was taken in hand.
+            begun_at = session.get_one(Delivery, held.id, populate_existing=True).created_at
             due_at = next_attempt(
                 node.settings.retry,
                 attempts=held.attempt,
-                since=circuits.tried_since(session, delivery.destination, delivery.created_at),
+                since=circuits.tried_since(session, delivery.destination, begun_at),
                 at=at,
                 generator=node.generator,
             )

@@ -16,6 +16,7 @@ from unit.dicom_node.node_factory import (
 )
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
+from dicom_node.errors import SettingsError
 from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.settings.work import RetrySettings
 from dicom_node.studies.ledger.destinations.circuits import Circuit, circuit_of
@@ -236,6 +237,21 @@ def test_delivery_that_no_other_failure_excuses_expires(site: Runtime, archive: 
     attempt(site)
 
     assert [state for state, _ in states(site)].count("expired") == 1
+
+
+def test_delivery_that_is_made_young_while_it_is_sent_does_not_expire(
+    site: Runtime, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_due(site, created_at=datetime.now(UTC) - A_WEEK_AND_A_DAY)
+
+    def leap(*_: object) -> None:
+        make_due(site, created_at=datetime.now(UTC))
+        raise SettingsError("its profile is away")
+
+    monkeypatch.setattr("worker.deliver.delivery._wanted", leap)
+    attempt(site, 1)
+
+    assert {state for state, _ in states(site)} == {"due"}
 
 
 def test_archive_that_takes_a_part_is_not_down(site: Runtime, archive: Archive) -> None:
