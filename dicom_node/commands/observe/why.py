@@ -145,6 +145,14 @@ MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
     ),
     "delivered": (
         Meaning(
+            cause="is not in the settings",
+            is_so="has results that an archive accepted and has not proven, and that archive is not "
+            "in the settings any more",
+            to_do="enter it again, or hand the question on or waive it: mammoclip-node "
+            "move-deliveries, mammoclip-node drop-deliveries",
+            entry='`delivered`, "is not in the settings"',
+        ),
+        Meaning(
             cause="were not found there",
             is_so="has results that an archive accepted, and does not show when it is asked",
             to_do="wait: it is asked again, and what is missing is sent again; if its index is "
