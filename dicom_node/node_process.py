@@ -24,6 +24,7 @@ from dicom_node.node_watch import NodeWatch
 from dicom_node.proof.images import ImageSearch
 from dicom_node.proof.prover import Prover
 from dicom_node.receive.acceptor_pool import AcceptorPool
+from dicom_node.receive.commitment_reports import CommitmentReports
 from dicom_node.receive.commitments import Commitments
 from dicom_node.receive.reporters import reporters_of
 from dicom_node.routing.route import DEFAULT_ROUTE
@@ -136,7 +137,8 @@ class Node:
             clock=database.now,
             believes=self._believes,
         )
-        self._commitments = Commitments(settings, spool, database, clock=database.now)
+        self._reports = CommitmentReports(settings, spool.root, database, clock=database.now)
+        self._commitments = Commitments(spool, database, self._reports.expect, clock=database.now)
         self._acceptors = AcceptorPool(
             settings.receive,
             spool,
@@ -223,6 +225,7 @@ class Node:
             thread.join(timeout=30)
         self._hold.release(self._own_spool)
         self._prover.stop()
+        self._reports.stop()
         self._registrar.close()
         self._router.close()
         self._watch.close()
@@ -367,7 +370,7 @@ class Node:
 
     def _report(self) -> None:
         if self._ledger_ready.is_set():
-            self._commitments.report_due()
+            self._reports.tick()
 
     def _send_canary(self) -> None:
         if self._ledger_ready.is_set():

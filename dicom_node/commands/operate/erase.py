@@ -62,9 +62,7 @@ class Erasure:
         try:
             with spool.owned(), closing(registrar_of(self.settings, spool, self.database)) as one:
                 one.register_all()
-                Commitments(
-                    self.settings, spool, self.database, clock=self.database.now
-                ).judge_waiting()
+                Commitments(spool, self.database, clock=self.database.now).judge_waiting()
         except SpoolInUseError:
             _wait_until(lambda: not before & set(incoming_receipts(self.settings.spool)))
         if before & set(incoming_receipts(self.settings.spool)) and not force:

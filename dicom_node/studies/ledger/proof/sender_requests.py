@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import delete, select, update
@@ -37,25 +37,6 @@ class Asked:
     calling_ae_title: str
     called_ae_title: str
     references: tuple[Reference, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What is to be reported to a sender.
-
-    Attributes
-    ----------
-    failed : each with its failure reason
-    """
-
-    id: int
-    transaction_uid: str
-    calling_ae_title: str
-    called_ae_title: str
-    requested_at: datetime
-    attempts: int
-    committed: tuple[Reference, ...]
-    failed: tuple[tuple[Reference, int], ...]
 
 
 def unknown_among(session: Session, references: Sequence[Reference]) -> bool:
@@ -111,29 +92,6 @@ def places_of(session: Session, references: Sequence[Reference]) -> dict[str, in
     return {row.place: row.spool_id for row in rows if row.state is InstanceState.REGISTERED}
 
 
-def due_reports(session: Session, *, at: datetime, limit: int = 20) -> list[Report]:
-    """List the reports that are to be sent now, the longest due first."""
-    query = (
-        select(Commitment)
-        .where(Commitment.reported_at.is_(None), Commitment.due_at <= at)
-        .order_by(Commitment.due_at, Commitment.id)
-        .limit(limit)
-    )
-    return [_report(session, row) for row in session.scalars(query)]
-
-
-def note_reported(session: Session, report: Report, *, at: datetime, reason: str = "") -> None:
-    """Record that a sender took its report, or with a reason that it was given up."""
-    _change(session, report, reported_at=at, reason=reason)
-
-
-def postpone_report(
-    session: Session, report: Report, *, wait: timedelta, at: datetime, reason: str
-) -> None:
-    """Have a report sent later, because the sender did not take it."""
-    _change(session, report, due_at=at + wait, attempts=report.attempts + 1, reason=reason)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromisedImage:
     """An image that the node keeps for its sender until an archive is seen to hold it."""
@@ -183,16 +141,6 @@ def note_archived(session: Session, instance_ids: Collection[int], *, at: dateti
     )
 
 
-def _change(session: Session, report: Report, **values: object) -> None:
-    # Compared, since the sender may have asked again while it was told.
-    session.execute(
-        update(Commitment)
-        .where(Commitment.id == report.id, Commitment.requested_at == report.requested_at)
-        .values(**values)
-        .execution_options(synchronize_session=False)
-    )
-
-
 def _rows_of(session: Session, uids: Collection[str]) -> list[Instance]:
     wanted, found = sorted(uids), list[Instance]()
     for first in range(0, len(wanted), _BATCH):
@@ -231,24 +179,3 @@ def _commitment(session: Session, asked: Asked, at: datetime) -> Commitment:
     row.attempts, row.reported_at = 0, None
     session.flush()
     return row
-
-
-def _report(session: Session, row: Commitment) -> Report:
-    items = session.scalars(
-        select(CommitmentItem)
-        .where(CommitmentItem.commitment_id == row.id)
-        .order_by(CommitmentItem.id)
-    ).all()
-    named = [
-        (Reference(one.sop_class_uid, one.sop_instance_uid), one.failure_reason) for one in items
-    ]
-    return Report(
-        id=row.id,
-        transaction_uid=row.transaction_uid,
-        calling_ae_title=row.calling_ae_title,
-        called_ae_title=row.called_ae_title,
-        requested_at=row.requested_at,
-        attempts=row.attempts,
-        committed=tuple(one for one, reason in named if reason is None),
-        failed=tuple((one, reason) for one, reason in named if reason is not None),
-    )

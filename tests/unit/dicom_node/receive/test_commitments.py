@@ -17,6 +17,7 @@ from sqlalchemy import update
 from test_commitment_requests import asking
 
 from dicom_node.network import STORAGE_COMMITMENT
+from dicom_node.receive.commitment_reports import CommitmentReports
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
@@ -43,10 +44,16 @@ class Site:
 
     @property
     def commitments(self) -> Commitments:
-        """Return what answers, as a node has it after each restart."""
+        """Return what judges, as a node has it after each restart."""
         reception = self.reception
-        return Commitments(
-            self.settings, reception.spool, reception.database, clock=lambda: self.now
+        return Commitments(reception.spool, reception.database, clock=lambda: self.now)
+
+    @property
+    def reports(self) -> CommitmentReports:
+        """Return what reports, likewise."""
+        reception = self.reception
+        return CommitmentReports(
+            self.settings, reception.spool.root, reception.database, clock=lambda: self.now
         )
 
     def ask(self, dataset: Dataset) -> None:
@@ -171,8 +178,8 @@ def test_scanner_is_told_over_an_association_of_its_own(site: Site, unknown: lis
     site.commitments.judge_waiting()
 
     with scanner(site) as told:
-        assert site.commitments.report_due() == 1
-        assert site.commitments.report_due() == 0
+        assert site.reports.report_to("SCANNER") == 1
+        assert site.reports.report_to("SCANNER") == 0
 
     ((event, report),) = told
     assert event == (2 if unknown else 1)
@@ -195,21 +202,21 @@ def test_scanner_that_is_away_is_told_when_it_is_back(site: Site) -> None:
     site.commitments.judge_waiting()
 
     for _ in range(3):
-        assert site.commitments.report_due() == 0
+        assert site.reports.report_to("SCANNER") == 0
     (kept,) = site.reception.rows(Commitment)
     assert (kept.attempts, kept.due_at) == (1, NOW + timedelta(seconds=10))
     assert "[[receive.commitment]]" in kept.reason
     site.now += timedelta(seconds=10)
-    site.commitments.report_due()
+    site.reports.report_to("SCANNER")
     assert site.reception.rows(Commitment)[0].due_at == site.now + timedelta(seconds=20)
 
     site.now += HOUR
     with scanner(site, status=0x0110):
-        assert site.commitments.report_due() == 0
+        assert site.reports.report_to("SCANNER") == 0
     assert "status 0x0110" in site.reception.rows(Commitment)[0].reason
     site.now += HOUR
     with scanner(site) as told:
-        assert site.commitments.report_due() == 1
+        assert site.reports.report_to("SCANNER") == 1
     assert len(told) == 1
 
 
@@ -219,7 +226,7 @@ def test_scanner_that_says_nothing_of_roles_is_told_all_the_same(site: Site) -> 
     site.commitments.judge_waiting()
 
     with scanner(site, selects_role=False) as told:
-        assert site.commitments.report_due() == 1
+        assert site.reports.report_to("SCANNER") == 1
 
     assert len(told) == 1
 
@@ -230,7 +237,7 @@ def test_scanner_that_takes_no_reports_is_named_with_its_cause(site: Site) -> No
     site.commitments.judge_waiting()
 
     with scanner(site, offers="1.2.840.10008.1.1"):
-        assert site.commitments.report_due() == 0
+        assert site.reports.report_to("SCANNER") == 0
 
     (kept,) = site.reception.rows(Commitment)
     assert kept.reason == "it accepts no reports on storage commitment"
@@ -242,7 +249,7 @@ def test_report_is_given_up_after_its_time(site: Site) -> None:
     site.settings = Settings()  # the scanner was taken out of the settings
     site.now += timedelta(days=8)
 
-    assert site.commitments.report_due() == 0
+    site.reports.tick()
 
     (kept,) = site.reception.rows(Commitment)
     assert kept.reported_at == site.now

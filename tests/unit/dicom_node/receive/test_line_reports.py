@@ -15,9 +15,11 @@ from services import wait_for
 from test_commitment_requests import TRANSACTION, asking
 
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
+from dicom_node.receive.commitment_reports import CommitmentReports
 from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
+from dicom_node.spool.messages.line_reports import LineReports
 from dicom_node.studies.ledger.site_tables import Commitment
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -28,27 +30,54 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def commitments(reception: Reception) -> Commitments:
-    """Return what answers; a scanner that is called instead is away."""
+def answer(reception: Reception) -> Iterator[Callable[[], None]]:
+    """Return what judges and begins to report; a scanner that is called instead is away."""
     settings = Settings(receive=ReceiveSettings(commitment=(CommitmentSettings(**PEER),)))
-    return Commitments(settings, reception.spool, reception.database, clock=reception.database.now)
+    spool, database = reception.spool, reception.database
+    reports = CommitmentReports(settings, spool.root, database, clock=database.now)
+    commitments = Commitments(spool, database, reports.expect, clock=database.now)
+
+    def step() -> None:
+        commitments.judge_waiting()
+        reports.tick()
+
+    yield step
+    reports.stop()
 
 
 @pytest.fixture
-def reporting(commitments: Commitments) -> Iterator[None]:
-    """Do beside a test what the node's thread does."""
+def reporting(answer: Callable[[], None]) -> Iterator[None]:
+    """Do beside a test what the node's threads do."""
     is_over = threading.Event()
 
     def run() -> None:
         while not is_over.wait(0.05):
-            commitments.judge_waiting()
-            commitments.report_due()
+            answer()
 
     thread = threading.Thread(target=run)
     thread.start()
     yield
     is_over.set()
     thread.join()
+
+
+@contextmanager
+def answer_to(lines: LineReports, name: str) -> Iterator[None]:
+    """Take beside a test what is offered on one line, as its association does."""
+    is_over = threading.Event()
+
+    def run() -> None:
+        while not is_over.wait(0.01):
+            if offered := lines.offered(name):
+                lines.told(name, offered[0])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 Event = tuple[int, Dataset]
@@ -108,7 +137,7 @@ def test_scanner_that_refuses_the_report_there_is_called(
     reporting: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dicom_node.receive.commitments._LINE_PATIENCE", 0.3)
+    monkeypatch.setattr("dicom_node.receive.commitment_reports._LINE_PATIENCE", 0.3)
     _, port = listening(**OFFERED)
 
     with asked(port, "1.2.3.4", status=0x0110) as (_, told):
@@ -119,15 +148,14 @@ def test_scanner_that_refuses_the_report_there_is_called(
 
 
 def test_scanner_that_has_left_is_called(
-    listening: Listening, reception: Reception, commitments: Commitments
+    listening: Listening, reception: Reception, answer: Callable[[], None]
 ) -> None:
     _, port = listening(**OFFERED)
     with asked(port, "1.2.3.4"):
         pass
 
     def is_called() -> bool:
-        commitments.judge_waiting()
-        commitments.report_due()
+        answer()
         return was_called(reception)
 
     wait_for(is_called, seconds=30, what="the scanner is called")
