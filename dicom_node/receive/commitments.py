@@ -13,14 +13,19 @@ from pydicom.uid import UID
 from dicom_node.receive.commitment_reports import Line
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
+from dicom_node.studies.host_clock import HostClock
+from dicom_node.studies.ledger.arrival.coming import may_wait_elsewhere
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.proof.sender_requests import (
     Asked,
     Reference,
+    are_moving,
+    copies_of,
     enter_commitment,
-    places_of,
-    unknown_among,
+    would_fail,
 )
+from dicom_node.studies.ledger.states import InstanceState
+from dicom_node.studies.ledger.tables import Instance
 from dicom_node.studies.own_spool import own_spool
 
 log = structlog.get_logger("dicom_node.commitment")
@@ -51,6 +56,7 @@ class Commitments:
         self._clock = clock
         self._expect = expect
         self._requests = SenderRequests(spool.root)
+        self._host_clock = HostClock(database)
 
     def judge_waiting(self) -> int:
         """Enter what waits into the ledger; for the thread that registers, after it has."""
@@ -72,25 +78,34 @@ class Commitments:
 
     def _enter(self, asked: Asked, came_at: datetime) -> bool:
         """Commit to what is held; False while objects received before may yet be registered."""
+        own, at = own_spool(self._spool, self._database), self._clock()
+        came_at = self._host_clock.shared(came_at)
         with self._database.reading() as session:
-            places = places_of(session, asked.references)
-            is_unknown = unknown_among(session, asked.references)
-        at = self._clock()
-        if is_unknown and at - came_at < _PATIENCE:
-            waiting = self._spool.incoming()
-            # What is later than now was received before the clock was set back.
-            if waiting and not came_at < waiting[0].received_at <= at:
-                return False
-        # What another node has registered is in its spool, flushed: its disk is not seen from here.
-        own = own_spool(self._spool, self._database)
-        there = {
-            place
-            for place, spool_id in places.items()
-            if spool_id != own or self._spool.file(place).is_file()
-        }
+            # As it is at one moment: what no node waits to register any more is among the copies.
+            copies = copies_of(session, asked.references)
+            waits_elsewhere = may_wait_elsewhere(session, own, received_before=came_at, at=at)
+        registered = [row for row in copies if row.state is InstanceState.REGISTERED]
+        there = {row.place for row in registered if self._is_there(row, own)}
+        if (
+            at - came_at < _PATIENCE
+            and would_fail(asked.references, copies, there)
+            and (are_moving(copies) or waits_elsewhere or self._waits_here(came_at, at))
+        ):
+            return False
         with self._database.writing() as session:
             enter_commitment(session, asked, is_there=there, at=at)
         return True
+
+    def _waits_here(self, came_at: datetime, at: datetime) -> bool:
+        waiting = self._spool.incoming()
+        if not waiting:
+            return False
+        # What is later than now was received before the clock was set back.
+        return not came_at < self._host_clock.shared(waiting[0].received_at) <= at
+
+    def _is_there(self, row: Instance, own: int) -> bool:
+        # What another node has registered is in its spool, flushed: its disk is not seen from here.
+        return row.spool_id != own or self._spool.file(row.place).is_file()
 
 
 def _line_of(request: SenderRequest) -> Line | None:

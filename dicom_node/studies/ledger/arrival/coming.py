@@ -16,6 +16,8 @@ FRESH: Final = timedelta(seconds=30)
 """Time after which what a node has said does not count: it was killed, or is cut off."""
 
 _SAID_AGAIN: Final = timedelta(seconds=5)
+_OLDEST: Final = ""
+"""The association that is named with the time of the oldest object that is not registered yet."""
 _MOST: Final = 2000
 """Studies and associations that are told: those of a backlog beyond are late images at worst."""
 
@@ -62,17 +64,43 @@ def coming_elsewhere(session: Session, spool_id: int, *, at: datetime) -> list[S
     spool_id : of the node that asks
     """
     query = select(KnownSpool).where(KnownSpool.id != spool_id, KnownSpool.told_at > at - FRESH)
-    return [one for row in session.scalars(query) for one in _objects(row.coming)]
+    told = [one for row in session.scalars(query) for one in _objects(row.coming)]
+    return [one for one in told if one.association != _OLDEST]
+
+
+def may_wait_elsewhere(
+    session: Session, spool_id: int, *, received_before: datetime, at: datetime
+) -> bool:
+    """Return whether another node may have received something by a time and not registered it.
+
+    Parameters
+    ----------
+    spool_id : of the node that asks
+    """
+    query = select(KnownSpool.told_at, KnownSpool.coming).where(KnownSpool.id != spool_id)
+    for told_at, coming in session.execute(query):
+        if told_at is None:
+            continue
+        # It looks at its spool before it says what is in it. One that is away says nothing more,
+        # and still has what it has said last.
+        if at - FRESH < told_at < received_before + _SAID_AGAIN:
+            return True
+        if any(one.is_coming and one.since < received_before for one in _objects(coming)):
+            return True
+    return False
 
 
 def _text(sent: Iterable[SentObject]) -> str:
+    sent = list(sent)
     # Of many objects of a study that wait together the newest decides.
     newest: dict[tuple[str, str | None, bool], datetime] = {}
     for one in sent:
         key = (one.association, one.study_instance_uid, one.is_coming)
         newest[key] = max(newest.get(key, one.since), one.since)
     lines = [[*key, since.isoformat()] for key, since in newest.items()]
-    return json.dumps(sorted(lines, key=str)[:_MOST]) if lines else ""
+    waiting = [one.since for one in sent if one.is_coming]
+    oldest = [[_OLDEST, None, True, min(waiting).isoformat()]] if waiting else []
+    return json.dumps(oldest + sorted(lines, key=str)[:_MOST]) if lines else ""
 
 
 def _objects(text: str) -> Collection[SentObject]:

@@ -1,6 +1,6 @@
 """What senders were promised: requests for storage commitment, and what was answered."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -39,10 +39,23 @@ class Asked:
     references: tuple[Reference, ...]
 
 
-def unknown_among(session: Session, references: Sequence[Reference]) -> bool:
-    """Return whether the ledger has nothing at all of one of these, which may yet come."""
-    uids = {one.sop_instance_uid for one in references}
-    return len(uids) > len({row.sop_instance_uid for row in _rows_of(session, uids)})
+def copies_of(session: Session, references: Sequence[Reference]) -> list[Instance]:
+    """Return all that was ever received of some SOP Instances, the oldest first."""
+    rows = _rows_of(session, {one.sop_instance_uid for one in references})
+    return sorted(rows, key=lambda row: row.id)
+
+
+def would_fail(
+    references: Iterable[Reference], copies: Sequence[Instance], is_there: Collection[str]
+) -> bool:
+    """Return whether the node could not commit to all of these now; see `enter_commitment`."""
+    held = _Held.of(copies, is_there)
+    return any(held.failure(one) is not None for one in references)
+
+
+def are_moving(copies: Sequence[Instance]) -> bool:
+    """Return whether the node has one of these copies, and has not registered it yet."""
+    return bool(_Held.of(copies, ()).moving)
 
 
 def enter_commitment(
@@ -56,24 +69,23 @@ def enter_commitment(
     ----------
     is_there : places whose files are on the disk, as far as it can be looked at
     """
-    uids = {one.sop_instance_uid for one in asked.references}
     # Their studies are locked: none is removed between the answer and its record.
-    held = hold_instances(session, [row.id for row in _rows_of(session, uids)])
-    kept = {row.sop_instance_uid: row for row in held if row.state is InstanceState.REGISTERED}
-    present = {uid: row for uid, row in kept.items() if row.place in is_there}
-    lying = {row.sop_instance_uid for row in held if row.state is InstanceState.SET_ASIDE}
+    copies = hold_instances(session, [row.id for row in copies_of(session, asked.references)])
+    held = _Held.of(copies, is_there)
     row = _commitment(session, asked, at)
     items = [
         CommitmentItem(
             commitment_id=row.id,
             sop_class_uid=one.sop_class_uid,
             sop_instance_uid=one.sop_instance_uid,
-            failure_reason=_failure(one, present, lying),
+            failure_reason=held.failure(one),
         )
         for one in dict.fromkeys(asked.references)
     ]
     session.add_all(items)
-    promised = [present[one.sop_instance_uid].id for one in items if one.failure_reason is None]
+    promised = [
+        held.present[one.sop_instance_uid].id for one in items if one.failure_reason is None
+    ]
     for first in range(0, len(promised), _BATCH):
         session.execute(
             update(Instance)
@@ -84,12 +96,6 @@ def enter_commitment(
             .execution_options(synchronize_session=False)
         )
     return row
-
-
-def places_of(session: Session, references: Sequence[Reference]) -> dict[str, int]:
-    """Return where the registered instances of these lie, each with the number of its spool."""
-    rows = _rows_of(session, {one.sop_instance_uid for one in references})
-    return {row.place: row.spool_id for row in rows if row.state is InstanceState.REGISTERED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +157,46 @@ def _rows_of(session: Session, uids: Collection[str]) -> list[Instance]:
     return found
 
 
-def _failure(one: Reference, present: dict[str, Instance], lying: set[str]) -> int | None:
-    row = present.get(one.sop_instance_uid)
-    if row is None:
-        # It is kept, but for a time of its own, and nobody reads it.
-        return PROCESSING_FAILURE if one.sop_instance_uid in lying else NO_SUCH_INSTANCE
-    return None if row.sop_class_uid == one.sop_class_uid else CLASS_INSTANCE_CONFLICT
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the node has of the SOP Instances of a request, by their UIDs.
+
+    Attributes
+    ----------
+    present : registered, with the file on the disk
+    lying : set aside: kept, but for a time of its own, and nobody reads it
+    moving : neither yet
+    """
+
+    present: dict[str, Instance]
+    lying: set[str]
+    moving: set[str]
+
+    @classmethod
+    def of(cls, copies: Sequence[Instance], is_there: Collection[str]) -> "_Held":
+        """Return it by all that was received of them, the oldest first."""
+        newest = {row.sop_instance_uid: row for row in copies}
+        back = {uid for uid, row in newest.items() if row.state is InstanceState.TAKEN_BACK}
+        in_state: dict[InstanceState, list[Instance]] = {one: [] for one in InstanceState}
+        for row in copies:
+            in_state[row.state].append(row)
+        return cls(
+            present={
+                row.sop_instance_uid: row
+                for row in in_state[InstanceState.REGISTERED]
+                if row.place in is_there
+            },
+            lying={row.sop_instance_uid for row in in_state[InstanceState.SET_ASIDE]},
+            moving=back | {row.sop_instance_uid for row in in_state[InstanceState.RECEIVED]},
+        )
+
+    def failure(self, one: Reference) -> int | None:
+        """Return the failure reason for a reference; None if the node commits to it."""
+        row = self.present.get(one.sop_instance_uid)
+        if row is None:
+            is_kept = one.sop_instance_uid in self.lying | self.moving
+            return PROCESSING_FAILURE if is_kept else NO_SUCH_INSTANCE
+        return None if row.sop_class_uid == one.sop_class_uid else CLASS_INSTANCE_CONFLICT
 
 
 def _commitment(session: Session, asked: Asked, at: datetime) -> Commitment:

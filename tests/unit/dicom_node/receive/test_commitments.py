@@ -1,6 +1,5 @@
 """What the node commits to, and how it reports it to the scanner that asked."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 from corrected_images import CORRECTED, copy_of, pictured
-from node_factory import FOR_PRESENTATION, NOW, Reception, encoded, mammogram, put
+from node_factory import FOR_PRESENTATION, NOW, Reception, encoded, mammogram
 from ports import free_port
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -22,7 +21,6 @@ from dicom_node.receive.commitments import Commitments
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
-from dicom_node.spool.receipt_clock import ReceiptClock
 from dicom_node.studies.ledger.proof.sender_requests import note_archived
 from dicom_node.studies.ledger.removal.removing import finished_studies
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
@@ -131,42 +129,6 @@ def test_each_instance_is_answered_for_what_is_held_now(site: Site) -> None:
     committed = [row.id for row in reception.instances() if row.committed_at is not None]
     assert committed == [held.id]
     assert site.commitments.judge_waiting() == 0
-
-
-def test_object_that_is_not_registered_yet_is_waited_for(site: Site) -> None:
-    image = mammogram()
-    put(site.reception.spool, image)
-    site.ask(asking(image.SOPInstanceUID))
-    site.now = SenderRequests(site.reception.spool.root).waiting().__next__()[1]
-
-    assert site.commitments.judge_waiting() == 0
-    site.reception.registrar.register_all()
-    assert site.commitments.judge_waiting() == 1
-
-    assert site.answers() == {image.SOPInstanceUID: None}
-
-
-def test_object_from_before_the_clock_was_set_back_is_waited_for(site: Site) -> None:
-    image = mammogram()
-    an_hour_on = time.time_ns() + 3600 * 10**9
-    site.reception.spool.receipts = ReceiptClock(site.reception.spool.root, host=lambda: an_hour_on)
-    put(site.reception.spool, image)
-    site.ask(asking(image.SOPInstanceUID))
-    came_at = next(SenderRequests(site.reception.spool.root).waiting())[1]
-    site.now = came_at + timedelta(minutes=1)
-
-    assert site.commitments.judge_waiting() == 0
-
-
-def test_object_that_is_never_registered_is_not_waited_for_for_ever(site: Site) -> None:
-    put(site.reception.spool, mammogram())
-    site.ask(asking("1.2.3.4"))
-    came_at = next(SenderRequests(site.reception.spool.root).waiting())[1]
-
-    site.now = came_at + timedelta(minutes=9)
-    assert site.commitments.judge_waiting() == 0
-    site.now = came_at + timedelta(minutes=11)
-    assert site.commitments.judge_waiting() == 1
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
