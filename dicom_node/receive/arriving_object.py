@@ -23,6 +23,7 @@ from dicom_node.facts.file_meta import FileMeta
 from dicom_node.facts.presentation_address import presentation_address
 from dicom_node.facts.priority import Priority, write_priority
 from dicom_node.facts.storage_classes import ACCEPTED_CLASSES
+from dicom_node.facts.uid_text import is_taken_for_uid
 
 STATUS_OF: Final[Mapping[type[NodeError], int]] = {
     OutOfResourcesError: 0xA700,
@@ -92,8 +93,7 @@ def file_beginning(arriving: ArrivingObject) -> list[bytes]:
         The SOP Instance UID is missing, too long, or no text.
     """
     instance = arriving.sop_instance_uid
-    printable = instance.isascii() and instance.isprintable() and "\\" not in instance
-    if not 0 < len(instance) <= 64 or not printable:
+    if not is_taken_for_uid(instance):
         raise InvalidInstanceError(
             f"the SOP Instance UID has {len(instance)} characters, or such as no UID has"
         )

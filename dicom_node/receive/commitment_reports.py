@@ -15,6 +15,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.facts.commitment_request import Asked, Reference
 from dicom_node.send.commitment_report import report_of, send_report
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import CommitmentSettings
@@ -31,7 +32,6 @@ from dicom_node.studies.ledger.proof.sender_reports import (
     postpone_reports,
     senders_due,
 )
-from dicom_node.studies.ledger.proof.sender_requests import Asked, Reference
 
 log = structlog.get_logger("dicom_node.commitment")
 

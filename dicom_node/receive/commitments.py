@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from io import BytesIO
 from typing import Final
 
 import structlog
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID
 
+from dicom_node.facts.commitment_request import Asked, asked_in
 from dicom_node.receive.commitment_reports import Line
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
@@ -17,8 +14,6 @@ from dicom_node.studies.host_clock import HostClock
 from dicom_node.studies.ledger.arrival.coming import may_wait_elsewhere
 from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.proof.sender_requests import (
-    Asked,
-    Reference,
     are_moving,
     copies_of,
     enter_commitment,
@@ -112,34 +107,3 @@ def _line_of(request: SenderRequest) -> Line | None:
     if not request.association:
         return None
     return Line(name=request.association, transfer_syntax=request.transfer_syntax)
-
-
-def asked_in(request: SenderRequest) -> Asked | None:
-    """Read a request; None if it is none (PS3.4 J.3.2.1.1)."""
-    try:
-        dataset = _decoded(request)
-        transaction = str(dataset.TransactionUID)
-        references = tuple(
-            Reference(str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))
-            for item in dataset.ReferencedSOPSequence
-        )
-        uids = [transaction, *(uid for one in references for uid in _named(one))]
-    except Exception:  # noqa: BLE001  bytes from the network can make the library raise any error
-        return None
-    if not references or not all(UID(uid).is_valid for uid in uids):
-        return None
-    return Asked(
-        transaction_uid=transaction,
-        calling_ae_title=request.calling_ae_title,
-        called_ae_title=request.called_ae_title,
-        references=references,
-    )
-
-
-def _decoded(request: SenderRequest) -> Dataset:
-    syntax = UID(request.transfer_syntax)
-    return read_dataset(BytesIO(request.content), syntax.is_implicit_VR, syntax.is_little_endian)
-
-
-def _named(one: Reference) -> tuple[str, str]:
-    return one.sop_class_uid, one.sop_instance_uid

@@ -1,5 +1,6 @@
 """Takes requests for storage commitment: on disk first, then answered; the node judges them."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.errors import OutOfResourcesError
+from dicom_node.facts.commitment_request import asked_in
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE, UNCOMPRESSED
 from dicom_node.receive.upper_layer.association import StoreRequest
 from dicom_node.receive.upper_layer.commands import CommandField
@@ -22,6 +24,7 @@ log = structlog.get_logger("dicom_node.listener")
 _SUCCESS: Final = 0x0000
 _NO_SUCH_INSTANCE: Final = 0x0112
 _NO_SUCH_ARGUMENT: Final = 0x0114
+_INVALID_ARGUMENT: Final = 0x0115
 _NO_SUCH_CLASS: Final = 0x0118
 _NO_SUCH_ACTION: Final = 0x0123
 _RESOURCE_LIMITATION: Final = 0x0213
@@ -43,6 +46,8 @@ class Committing:
         self._told_at_once = {one.ae_title for one in settings.commitment if one.same_association}
         self._requests = SenderRequests(spool)
         self._reports = LineReports(spool)
+        # One at a time: a megabyte of empty items takes a hundred of memory.
+        self._reading = threading.Lock()
 
     def contexts_for(self, request: Request) -> list[PresentationContext]:
         """Return the presentation context of storage commitment for those who may ask."""
@@ -78,6 +83,10 @@ class Committing:
                 content=content,
                 association="" if waiting is None else waiting.token,
             )
+            with self._reading:
+                if asked_in(kept) is None:
+                    log.warning("commitment_unreadable", calling_ae_title=request.calling_ae_title)
+                    return _INVALID_ARGUMENT
             try:
                 self._requests.keep(kept)
             except OutOfResourcesError as error:

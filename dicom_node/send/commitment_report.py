@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from dicom_node.deadline import Deadline
@@ -86,7 +88,7 @@ def report_of(
 ) -> tuple[Dataset, int]:
     """Return the data set of a report and its Event Type ID (PS3.4 table J.3-2)."""
     report = Dataset()
-    report.TransactionUID = transaction_uid
+    report.add(_uid("TransactionUID", transaction_uid))
     if committed:
         report.ReferencedSOPSequence = [_item(one) for one in committed]
     if failed:
@@ -96,7 +98,15 @@ def report_of(
 
 def _item(named: Named, failure_reason: int | None = None) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = named
+    for keyword, uid in zip(
+        ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID"), named, strict=True
+    ):
+        item.add(_uid(keyword, uid))
     if failure_reason is not None:
         item.FailureReason = failure_reason
     return item
+
+
+def _uid(keyword: str, uid: str) -> DataElement:
+    # As the sender has it, to the letter or not: it would not know another one.
+    return DataElement(keyword, "UI", uid, validation_mode=IGNORE)

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from dicom_node.studies.ledger.proof.sender_requests import Reference
+from dicom_node.facts.commitment_request import Reference
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 
 _EARLIER: Final = timedelta(milliseconds=1)

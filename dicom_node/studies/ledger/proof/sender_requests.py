@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from dicom_node.facts.commitment_request import Asked, Reference
 from dicom_node.studies.ledger.arrival.registering import hold_instances
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
@@ -19,24 +20,6 @@ CLASS_INSTANCE_CONFLICT: Final = 0x0119
 """Failure reasons (PS3.3 C.14.1.1)."""
 
 _BATCH: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One SOP Instance that a sender asks about."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request for storage commitment."""
-
-    transaction_uid: str
-    calling_ae_title: str
-    called_ae_title: str
-    references: tuple[Reference, ...]
 
 
 def copies_of(session: Session, references: Sequence[Reference]) -> list[Instance]:

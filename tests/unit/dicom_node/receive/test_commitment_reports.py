@@ -13,12 +13,13 @@ from test_commitment_requests import TRANSACTION
 from test_line_reports import answer_to
 
 from dicom_node.errors import DestinationDownError
+from dicom_node.facts.commitment_request import Asked, Reference
 from dicom_node.receive.commitment_reports import CommitmentReports, Line
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
 from dicom_node.settings.ways_out.destinations import DicomDestination
 from dicom_node.spool.messages.line_reports import LineReports
-from dicom_node.studies.ledger.proof.sender_requests import Asked, Reference, enter_commitment
+from dicom_node.studies.ledger.proof.sender_requests import enter_commitment
 from dicom_node.studies.ledger.site_tables import Commitment
 
 SECOND = timedelta(seconds=1)

@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import build_role
 
+from dicom_node.facts.commitment_request import asked_in
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
-from dicom_node.receive.commitments import asked_in
 from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.messages.sender_requests import SenderRequest, SenderRequests
 
@@ -94,6 +94,18 @@ def test_request_that_is_none_is_answered_with_its_reason(
 
     assert ask(port, action=2) == 0x0123
     assert ask(port, instance="1.2.3") == 0x0112
+    assert kept(spool) == []
+
+
+@pytest.mark.parametrize("missing", ["TransactionUID", "ReferencedSOPSequence"])
+def test_request_that_could_not_be_reported_on_is_refused(
+    listening: Listening, spool: Spool, missing: str
+) -> None:
+    _, port = listening(**OFFERED)
+    dataset = asking()
+    delattr(dataset, missing)
+
+    assert ask(port, dataset) == 0x0115
     assert kept(spool) == []
 
 

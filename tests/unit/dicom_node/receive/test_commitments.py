@@ -9,6 +9,8 @@ import pytest
 from corrected_images import CORRECTED, copy_of, pictured
 from node_factory import FOR_PRESENTATION, NOW, Reception, encoded, mammogram
 from ports import free_port
+from pydicom.config import IGNORE
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
@@ -156,6 +158,24 @@ def test_scanner_is_told_over_an_association_of_its_own(site: Site, unknown: lis
     assert failed == [(uid, 0x0112) for uid in unknown]
     (kept,) = site.reception.rows(Commitment)
     assert (kept.reported_at, kept.reason) == (NOW, "")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_uid_that_is_not_to_the_letter_is_answered_as_the_sender_has_it(site: Site) -> None:
+    uid = "1.2.840.0113.5.07"
+    dataset = asking("1.2.3.4")
+    dataset.ReferencedSOPSequence[0].add(
+        DataElement("ReferencedSOPInstanceUID", "UI", uid, validation_mode=IGNORE)
+    )
+    site.ask(dataset)
+    site.commitments.judge_waiting()
+
+    with scanner(site) as told:
+        assert site.reports.report_to("SCANNER") == 1
+
+    ((_, report),) = told
+    (failed,) = report.FailedSOPSequence
+    assert failed.get_item("ReferencedSOPInstanceUID").value.strip(b"\0") == uid.encode()
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -11,14 +11,10 @@ from kept_studies import LONG_AFTER, Kept, retention
 from node_factory import FOR_PRESENTATION, NOW, Reception
 from scenes import MOSTLY_IN_POSTGRESQL, SWITCHES, Action, Scene, Scenes
 
+from dicom_node.facts.commitment_request import Asked, Reference
 from dicom_node.spool.files import removal
 from dicom_node.studies.ledger.database import Database
-from dicom_node.studies.ledger.proof.sender_requests import (
-    Asked,
-    Reference,
-    enter_commitment,
-    places_of,
-)
+from dicom_node.studies.ledger.proof.sender_requests import copies_of, enter_commitment
 from dicom_node.studies.ledger.removal.removing import mark_study
 from dicom_node.studies.ledger.site_tables import CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
@@ -221,7 +217,7 @@ def test_image_is_not_removed_and_promised_at_once(scenes: Scenes, switches: int
 
         def commit() -> None:
             with scenes.database.reading() as session:
-                places = places_of(session, asked.references)
+                places = [one.place for one in copies_of(session, asked.references)]
             there = [one for one in places if reception.spool.file(one).is_file()]
             with scenes.database.writing() as session:
                 enter_commitment(session, asked, is_there=there, at=NOW)
