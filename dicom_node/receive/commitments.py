@@ -100,7 +100,13 @@ class Commitments:
 
     def _is_there(self, row: Instance, own: int) -> bool:
         # What another node has registered is in its spool, flushed: its disk is not seen from here.
-        return row.spool_id != own or self._spool.file(row.place).is_file()
+        if row.spool_id != own:
+            return True
+        file = self._spool.file(row.place)
+        if not file.is_file():
+            return False
+        size = file.stat().st_size
+        return size > 0 and size == (row.size_bytes or size)
 
 
 def _line_of(request: SenderRequest) -> Line | None:

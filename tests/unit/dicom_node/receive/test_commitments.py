@@ -134,6 +134,21 @@ def test_each_instance_is_answered_for_what_is_held_now(site: Site) -> None:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("left", [0, 100])
+def test_file_that_was_cut_is_not_committed_to(site: Site, left: int) -> None:
+    row = site.reception.receive(mammogram())
+    assert row is not None
+    file = site.reception.spool.file(row.place)
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[:left])
+    site.ask(asking(row.sop_instance_uid))
+    site.commitments.judge_waiting()
+
+    assert site.answers() == {row.sop_instance_uid: 0x0112}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("unknown", [[], ["1.2.3.4"]])
 def test_scanner_is_told_over_an_association_of_its_own(site: Site, unknown: list[str]) -> None:
     row = site.reception.receive(mammogram())
