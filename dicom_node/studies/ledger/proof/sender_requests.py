@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.facts.commitment_request import Asked, Reference
+from dicom_node.studies.ledger.arrival.correcting import OTHER_CONTENT
 from dicom_node.studies.ledger.arrival.registering import hold_instances
 from dicom_node.studies.ledger.site_tables import Commitment, CommitmentItem
 from dicom_node.studies.ledger.states import InstanceState
@@ -146,7 +147,7 @@ class _Held:
 
     Attributes
     ----------
-    present : registered, with the file on the disk
+    present : registered, with the file on the disk, and not in doubt
     lying : set aside: kept, but for a time of its own, and nobody reads it
     moving : neither yet
     """
@@ -168,6 +169,7 @@ class _Held:
                 row.sop_instance_uid: row
                 for row in in_state[InstanceState.REGISTERED]
                 if row.place in is_there
+                and not _is_in_doubt(row, in_state[InstanceState.SET_ASIDE])
             },
             lying={row.sop_instance_uid for row in in_state[InstanceState.SET_ASIDE]},
             moving=back | {row.sop_instance_uid for row in in_state[InstanceState.RECEIVED]},
@@ -180,6 +182,19 @@ class _Held:
             is_kept = one.sop_instance_uid in self.lying | self.moving
             return PROCESSING_FAILURE if is_kept else NO_SUCH_INSTANCE
         return None if row.sop_class_uid == one.sop_class_uid else CLASS_INSTANCE_CONFLICT
+
+
+def _is_in_doubt(row: Instance, set_aside: Iterable[Instance]) -> bool:
+    """Return whether a sender may mean another copy, with other pixels, than the registered one.
+
+    Whoever committed to the one would let the sender delete the other, which the node drops in the
+    end. What was set aside before, for another reason, is what the registered one was sent for.
+    """
+    return any(
+        other.sop_instance_uid == row.sop_instance_uid
+        and (other.reason == OTHER_CONTENT or other.id > row.id)
+        for other in set_aside
+    )
 
 
 def _commitment(session: Session, asked: Asked, at: datetime) -> Commitment:

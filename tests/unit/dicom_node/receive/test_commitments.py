@@ -148,6 +148,35 @@ def test_file_that_was_cut_is_not_committed_to(site: Site, left: int) -> None:
     assert site.answers() == {row.sop_instance_uid: 0x0112}
 
 
+def test_uid_of_which_another_copy_was_set_aside_is_not_committed(site: Site) -> None:
+    image = pictured()
+    other = copy_of(image, PixelData=bytes([7]) * len(image.PixelData))
+    site.reception.receive(image)
+    aside = site.reception.receive(other)
+    assert aside is not None
+    assert (aside.state, aside.reason) == (InstanceState.SET_ASIDE, "same-uid-other-content")
+    with site.reception.database.writing() as session:  # the retention has dropped its file
+        session.execute(
+            update(Instance).where(Instance.id == aside.id).values(removed_at=NOW, place="")
+        )
+    site.ask(asking(aside.sop_instance_uid))
+    site.commitments.judge_waiting()
+
+    assert site.answers() == {aside.sop_instance_uid: 0x0110}
+    assert all(row.committed_at is None for row in site.reception.instances())
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_image_that_is_sent_again_after_it_was_set_aside_is_committed(site: Site) -> None:
+    image = mammogram()
+    site.reception.receive(mammogram(SOPInstanceUID=image.SOPInstanceUID, without=["ViewPosition"]))
+    site.reception.receive(image)
+    site.ask(asking(image.SOPInstanceUID))
+    site.commitments.judge_waiting()
+
+    assert site.answers() == {image.SOPInstanceUID: None}
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("unknown", [[], ["1.2.3.4"]])
 def test_scanner_is_told_over_an_association_of_its_own(site: Site, unknown: list[str]) -> None:
