@@ -268,8 +268,7 @@ class Node:
             warn_of_removed_destinations(self._settings, self._database)
             self._ledger_ready.set()
         self._arrived.clear()
-        self._registrar.register_all()
-        self._commitments.judge_waiting()
+        self._commitments.judge_after(self._registrar.register_all)
         # In this thread: no folder disappears while a file is moved into it.
         self._retention.step()
 

@@ -1,7 +1,8 @@
 """Judges what senders ask the node to commit to, by what it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -53,10 +54,22 @@ class Commitments:
         self._requests = SenderRequests(spool.root)
         self._host_clock = HostClock(database)
 
-    def judge_waiting(self) -> int:
-        """Enter what waits into the ledger; for the thread that registers, after it has."""
+    def judge_after(self, register: Callable[[], object]) -> int:
+        """Have everything registered that came before the requests that wait, and judge those.
+
+        For the thread that registers. What comes meanwhile may be another copy of what a request
+        that comes meanwhile, too, is about: that one waits for the next time.
+        """
+        waiting = self._requests.files()
+        register()
+        return self.judge_waiting(waiting)
+
+    def judge_waiting(self, files: Collection[Path] | None = None) -> int:
+        """Enter the requests that wait into the ledger; by default all."""
         judged = 0
         for file, came_at, request in self._requests.waiting():
+            if files is not None and file not in files:
+                continue
             asked = None if request is None else asked_in(request)
             if request is None or asked is None:
                 log.warning(

@@ -61,8 +61,8 @@ class Erasure:
         spool = open_spool(self.settings)
         try:
             with spool.owned(), closing(registrar_of(self.settings, spool, self.database)) as one:
-                one.register_all()
-                Commitments(spool, self.database, clock=self.database.now).judge_waiting()
+                commitments = Commitments(spool, self.database, clock=self.database.now)
+                commitments.judge_after(one.register_all)
         except SpoolInUseError:
             _wait_until(lambda: not before & set(incoming_receipts(self.settings.spool)))
         if before & set(incoming_receipts(self.settings.spool)) and not force:

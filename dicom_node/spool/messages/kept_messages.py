@@ -78,11 +78,13 @@ class KeptMessages:
                 raise
             flush_folder(self._folder)
 
+    def files(self) -> frozenset[Path]:
+        """Return the files of the messages that wait."""
+        return frozenset(self._folder.glob(f"*{_SUFFIX}"))
+
     def waiting(self) -> Iterator[KeptMessage]:
         """Yield the messages that wait, the oldest first; links and folders are passed over."""
-        if not self._folder.is_dir():
-            return
-        for file in sorted(self._folder.glob(f"*{_SUFFIX}")):
+        for file in sorted(self.files()):
             if not file.is_symlink() and file.is_file():
                 yield _read(file)
 

@@ -53,6 +53,10 @@ class SenderRequests:
         head = asdict(request)
         self._messages.keep(head, head.pop("content"))
 
+    def files(self) -> frozenset[Path]:
+        """Return the files of the requests that wait."""
+        return self._messages.files()
+
     def waiting(self) -> Iterator[tuple[Path, datetime, SenderRequest | None]]:
         """Yield what waits, the oldest first, with when it came; None for a file that is none."""
         for one in self._messages.waiting():

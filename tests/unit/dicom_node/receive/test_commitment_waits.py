@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from corrected_images import copy_of, pictured
 from node_factory import NOW, Reception, mammogram, put, second_node
 from ports import free_port
 from sqlalchemy import update
@@ -105,6 +106,24 @@ def test_object_between_two_places_is_waited_for_and_never_denied(
     assert site.commitments.judge_waiting() == 1
 
     assert site.answers() == {row.sop_instance_uid: 0x0110}
+
+
+def test_copy_that_comes_while_others_are_registered_is_seen_before_it_is_answered(
+    site: Site,
+) -> None:
+    reception, image = site.reception, pictured()
+    reception.receive(image)
+
+    def register() -> None:
+        reception.registrar.register_all()
+        if not list(SenderRequests(reception.spool.root).waiting()):
+            put(reception.spool, copy_of(image, PixelData=bytes(len(image.PixelData))))
+            site.ask(asking(image.SOPInstanceUID))
+
+    assert site.commitments.judge_after(register) == 0
+    assert site.commitments.judge_after(register) == 1
+
+    assert site.answers() == {image.SOPInstanceUID: 0x0110}
 
 
 @pytest.fixture
