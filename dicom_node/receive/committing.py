@@ -81,7 +81,7 @@ class Committing:
                 called_ae_title=request.called_ae_title,
                 transfer_syntax=asked.transfer_syntax,
                 content=content,
-                association="" if waiting is None else waiting.token,
+                association="" if waiting is None else waiting.line_of(asked),
             )
             with self._reading:
                 if asked_in(kept) is None:
@@ -108,37 +108,47 @@ class Waiting:
     """Tells the peer of one association what the node makes of its requests."""
 
     def __init__(self, token: str, reports: LineReports) -> None:
-        self.token = token
+        self._token = token
         self._reports = reports
-        self._asked: StoreRequest | None = None
-        self._report_id = 0
+        self._asked: dict[str, StoreRequest] = {}
+        self._told = "", 0
 
     @property
     def is_expected(self) -> bool:
         """Whether the peer has asked for storage commitment."""
-        return self._asked is not None
+        return bool(self._asked)
+
+    def line_of(self, asked: StoreRequest) -> str:
+        """Return the name under which the node may offer the report on a request.
+
+        It goes out in the presentation context of the request, and so in its transfer syntax.
+        """
+        return f"{self._token}.{asked.context_id}"
 
     def expect(self, asked: StoreRequest) -> None:
         """Take note of a request: the node may offer its report from now on."""
-        self._asked = asked
-        self._reports.wait(self.token)
+        line = self.line_of(asked)
+        self._asked[line] = asked
+        self._reports.wait(line)
 
     def next_report(self) -> tuple[StoreRequest, int, bytes] | None:
         """Return what the node offers; see `Telling.next_report`."""
-        offered = self._reports.offered(self.token)
-        if offered is None or self._asked is None:
-            return None
-        self._report_id, event_type, content = offered
-        return self._asked, event_type, content
+        for line, asked in self._asked.items():
+            if offered := self._reports.offered(line):
+                report_id, event_type, content = offered
+                self._told = line, report_id
+                return asked, event_type, content
+        return None
 
     def told(self, status: int) -> None:
         """Tell the node that the peer has taken its report, if it has."""
         if status == _SUCCESS:
-            self._reports.told(self.token, self._report_id)
+            self._reports.told(*self._told)
 
     def end(self) -> None:
         """Take note that the association has ended."""
-        self._reports.leave(self.token)
+        for line in self._asked:
+            self._reports.leave(line)
 
 
 def _problem(asked: StoreRequest, content: bytes) -> int:

@@ -122,11 +122,11 @@ def test_report_over_an_open_association_is_not_put_off_with_the_others(
     node = Node(reception, "SCANNER")
     senders.away = {"SCANNER"}
     lines = LineReports(reception.spool.root)
-    lines.wait("ab")
+    lines.wait("ab.1")
     node.ask("SCANNER", "1.2.3.1")
-    node.ask("SCANNER", "1.2.3.2", Line(name="ab", transfer_syntax=ImplicitVRLittleEndian))
+    node.ask("SCANNER", "1.2.3.2", Line(name="ab.1", transfer_syntax=ImplicitVRLittleEndian))
 
-    with answer_to(lines, "ab"):
+    with answer_to(lines, "ab.1"):
         assert node.reports.report_to("SCANNER") == 1
 
     assert senders.tried == ["1.2.3.1"]

@@ -17,11 +17,22 @@ from test_commitment_requests import TRANSACTION, asking
 from dicom_node.network import STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
 from dicom_node.receive.commitment_reports import CommitmentReports
 from dicom_node.receive.commitments import Commitments
+from dicom_node.receive.committing import Waiting
+from dicom_node.receive.upper_layer.association import StoreRequest
+from dicom_node.receive.upper_layer.commands import Command, CommandField
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import CommitmentSettings, ReceiveSettings
+from dicom_node.spool.local_disk import Spool
 from dicom_node.spool.messages.line_reports import LineReports
 from dicom_node.studies.ledger.site_tables import Commitment
 
+N_ACTION = Command(
+    field=CommandField.N_ACTION,
+    message_id=1,
+    has_data_set=True,
+    sop_class_uid=STORAGE_COMMITMENT.encode(),
+    sop_instance_uid=STORAGE_COMMITMENT_INSTANCE.encode(),
+)
 VERIFICATION = "1.2.840.10008.1.1"
 PEER = {"ae_title": "SCANNER", "host": "127.0.0.1", "port": 9, "same_association": True}
 OFFERED = {"commitment": [PEER]}
@@ -176,6 +187,30 @@ def test_scanner_is_called_where_the_settings_do_not_say_that_it_waits(
 def was_called(reception: Reception) -> bool:
     rows = reception.rows(Commitment)
     return bool(rows) and all(row.attempts and "does not answer" in row.reason for row in rows)
+
+
+def test_each_request_of_an_association_is_reported_on_in_its_own_presentation_context(
+    spool: Spool,
+) -> None:
+    lines = LineReports(spool.root)
+    waiting = Waiting("ab12", lines)
+    first, second = (
+        StoreRequest(N_ACTION, STORAGE_COMMITMENT, syntax, context_id=number)
+        for number, syntax in ((1, ImplicitVRLittleEndian), (3, ExplicitVRLittleEndian))
+    )
+    for request in (first, second):
+        waiting.expect(request)
+
+    for number, request in ((7, second), (8, first)):
+        line = waiting.line_of(request)
+        lines.offer(line, number, 1, b"said")
+        assert waiting.next_report() == (request, 1, b"said")
+        assert waiting.next_report() is None
+        waiting.told(0x0000)
+        assert lines.was_told(line, number)
+    waiting.end()
+
+    assert list((spool.root / "line-reports").iterdir()) == []
 
 
 def test_answer_to_no_report_ends_the_association(
