@@ -121,8 +121,9 @@ class CommitmentReports:
     def stop(self) -> None:
         """Begin nothing more, and wait a while for what is being told."""
         self._stopping.set()
+        give_up_at = monotonic() + _LAST_WAIT_SECONDS
         for thread in self._telling.values():
-            thread.join(_LAST_WAIT_SECONDS)
+            thread.join(max(0.0, give_up_at - monotonic()))
 
     def _serve(self, title: str) -> None:
         try:

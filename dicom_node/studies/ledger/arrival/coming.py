@@ -77,15 +77,17 @@ def may_wait_elsewhere(
     ----------
     spool_id : of the node that asks
     """
+    # Hosts know each other's clocks to a second.
+    until = received_before + _SAID_AGAIN
     query = select(KnownSpool.told_at, KnownSpool.coming).where(KnownSpool.id != spool_id)
     for told_at, coming in session.execute(query):
         if told_at is None:
             continue
         # It looks at its spool before it says what is in it. One that is away says nothing more,
         # and still has what it has said last.
-        if at - FRESH < told_at < received_before + _SAID_AGAIN:
+        if at - FRESH < told_at < until:
             return True
-        if any(one.is_coming and one.since < received_before for one in _objects(coming)):
+        if any(one.is_coming and one.since < until for one in _objects(coming)):
             return True
     return False
 

@@ -1,6 +1,6 @@
 """What senders were promised: requests for storage commitment, and what was answered."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -161,18 +161,19 @@ class _Held:
         """Return it by all that was received of them, the oldest first."""
         newest = {row.sop_instance_uid: row for row in copies}
         back = {uid for uid, row in newest.items() if row.state is InstanceState.TAKEN_BACK}
-        in_state: dict[InstanceState, list[Instance]] = {one: [] for one in InstanceState}
-        for row in copies:
-            in_state[row.state].append(row)
+        received = {row.sop_instance_uid for row in copies if row.state is InstanceState.RECEIVED}
+        set_aside = [row for row in copies if row.state is InstanceState.SET_ASIDE]
+        kept = [row for row in copies if row.state is InstanceState.REGISTERED]
+        registered = {row.sop_instance_uid: row for row in kept}
+        in_doubt = _in_doubt(registered, set_aside)
         return cls(
             present={
-                row.sop_instance_uid: row
-                for row in in_state[InstanceState.REGISTERED]
-                if row.place in is_there
-                and not _is_in_doubt(row, in_state[InstanceState.SET_ASIDE])
+                uid: row
+                for uid, row in registered.items()
+                if row.place in is_there and uid not in in_doubt
             },
-            lying={row.sop_instance_uid for row in in_state[InstanceState.SET_ASIDE]},
-            moving=back | {row.sop_instance_uid for row in in_state[InstanceState.RECEIVED]},
+            lying={row.sop_instance_uid for row in set_aside},
+            moving=back | received,
         )
 
     def failure(self, one: Reference) -> int | None:
@@ -184,17 +185,18 @@ class _Held:
         return None if row.sop_class_uid == one.sop_class_uid else CLASS_INSTANCE_CONFLICT
 
 
-def _is_in_doubt(row: Instance, set_aside: Iterable[Instance]) -> bool:
-    """Return whether a sender may mean another copy, with other pixels, than the registered one.
+def _in_doubt(registered: Mapping[str, Instance], set_aside: Iterable[Instance]) -> set[str]:
+    """Return the UIDs whose sender may mean another copy, with other pixels, than the registered.
 
     Whoever committed to the one would let the sender delete the other, which the node drops in the
     end. What was set aside before, for another reason, is what the registered one was sent for.
     """
-    return any(
-        other.sop_instance_uid == row.sop_instance_uid
-        and (other.reason == OTHER_CONTENT or other.id > row.id)
-        for other in set_aside
-    )
+    beside = ((registered.get(other.sop_instance_uid), other) for other in set_aside)
+    return {
+        other.sop_instance_uid
+        for row, other in beside
+        if row is not None and (other.reason == OTHER_CONTENT or other.id > row.id)
+    }
 
 
 def _commitment(session: Session, asked: Asked, at: datetime) -> Commitment:

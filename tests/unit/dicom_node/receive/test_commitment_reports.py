@@ -155,6 +155,27 @@ def test_two_nodes_report_once(nodes: tuple[Node, Node], senders: Senders) -> No
     assert senders.told == [("SCANNER", TRANSACTION)]
 
 
+def test_report_that_is_due_at_two_nodes_at_once_is_given_by_one(
+    nodes: tuple[Node, Node], senders: Senders
+) -> None:
+    first, second = nodes
+    first.ask("SCANNER")
+    first.now = second.now = NOW + 40 * SECOND
+    together = threading.Barrier(2)
+
+    def report(node: Node) -> None:
+        together.wait(30)
+        node.reports.report_to("SCANNER")
+
+    threads = [threading.Thread(target=report, args=(node,)) for node in nodes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert senders.told == [("SCANNER", TRANSACTION)]
+
+
 def test_report_of_a_node_that_was_killed_is_given_again(
     nodes: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch, senders: Senders
 ) -> None:
