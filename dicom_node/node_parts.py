@@ -1,6 +1,7 @@
 """Parts of the node that commands use too, as the settings want them."""
 
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -14,6 +15,7 @@ from dicom_node.studies.ledger.database import Database
 from dicom_node.studies.ledger.destinations.overview import removed_destinations
 from dicom_node.studies.ledger.due.pauses import Holds
 from dicom_node.studies.ledger.storing import Stored
+from dicom_node.studies.retention import Retention
 from dicom_node.tls import server_context
 
 log = structlog.get_logger("dicom_node.node_process")
@@ -40,6 +42,20 @@ def registrar_of(settings: Settings, spool: Spool, database: Database) -> Regist
         other_spools=settings.other_spools,
         stored=Stored.WANTED if settings.store.is_on else Stored.NOT,
         keeps_identifiers=settings.ledger.identifiers,
+    )
+
+
+def retention_of(
+    settings: Settings, spool: Spool, database: Database, *, believes: Callable[[datetime], bool]
+) -> Retention:
+    """Return the retention of the settings, which believes the clock or not."""
+    return Retention(
+        spool,
+        database,
+        settings.retention,
+        confirming=settings.confirming_names,
+        clock=database.now,
+        believes=believes,
     )
 
 

@@ -16,6 +16,7 @@ from dicom_node.hl7.correcting import PatientCorrections
 from dicom_node.node_parts import (
     open_spool,
     registrar_of,
+    retention_of,
     utc_now,
     warn_of_removed_destinations,
     web_servers_of,
@@ -47,7 +48,6 @@ from dicom_node.studies.ledger.spools import FIRST, SpoolHeldError
 from dicom_node.studies.off_peak import off_peak_of
 from dicom_node.studies.own_spool import own_spool
 from dicom_node.studies.restoring import restore_if_wanted
-from dicom_node.studies.retention import Retention
 from dicom_node.studies.settling import (
     Patience,
     SettlingRounds,
@@ -129,14 +129,7 @@ class Node:
         self._is_of_other_schema = threading.Event()
         self._arrived = threading.Event()
         self._registrar = registrar_of(settings, spool, database)
-        self._retention = Retention(
-            spool,
-            database,
-            settings.retention,
-            confirming=settings.confirming_names,
-            clock=database.now,
-            believes=self._believes,
-        )
+        self._retention = retention_of(settings, spool, database, believes=self._believes)
         self._reports = CommitmentReports(settings, spool.root, database, clock=database.now)
         self._commitments = Commitments(spool, database, self._reports.expect, clock=database.now)
         self._acceptors = AcceptorPool(

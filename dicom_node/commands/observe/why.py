@@ -146,8 +146,8 @@ MEANINGS: Final[Mapping[str, Sequence[Meaning]]] = {
     "delivered": (
         Meaning(
             cause="is not in the settings",
-            is_so="has results that an archive accepted and has not proven, and that archive is not "
-            "in the settings any more",
+            is_so="has results that an archive accepted and did not prove before it was taken out "
+            "of the settings",
             to_do="enter it again, or hand the question on or waive it: mammoclip-node "
             "move-deliveries, mammoclip-node drop-deliveries",
             entry='`delivered`, "is not in the settings"',
