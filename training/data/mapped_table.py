@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from training.data.mapped_cells import OWN_COLUMNS, column_of, mapped_cells, says_anything
 from training.data.mapped_files import images_by_header, patient_in_name, row_files
 from training.data.splits import group_folds
-from training.data.table_mapping import TEST, TRAINING, Join, Label, Names, TableMapping, plain
-from training.data.table_reading import read_cells
+from training.data.table_mapping import TEST, TRAINING, UNKNOWN, Label, TableMapping, plain
 from training.errors import TableError
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def read_mapped(
     LeakError
         There are too few patients for the mapping's folds.
     """
-    cells = _only(_joined(_read(table, mapping), table, mapping), mapping)
-    if cells.empty:
-        raise TableError(f"{table}: no row is left that mapping {mapping.name} is about")
+    cells = mapped_cells(table, mapping)
     labels = _labels_of(cells, table, mapping)
     faults: list[str] = []
     frame = _meanings(cells, mapping, labels, faults)
@@ -64,7 +62,7 @@ def read_mapped(
     _refuse(table, faults)
     files = tuple(dict.fromkeys(frame["file"]))
     frame["image"] = frame["file"].map({file: place for place, file in enumerate(files)})
-    notes: list[str] = []
+    notes = _silent_images(frame, mapping)
     _check_facts(frame, faults)
     frame = _settle_splits(frame, mapping, faults, notes)
     _settle_labels(frame, mapping, labels, faults, notes)
@@ -86,104 +84,24 @@ def read_mapped(
     )
 
 
-def _read(table: Path, mapping: TableMapping) -> "pd.DataFrame":
-    """Read the table, and what belongs to it; ``line`` says where each row is."""
-    import pandas as pd
-
-    names = [table.name]
-    if table.name in mapping.files:
-        names = [name for name in mapping.files if (table.parent / name).is_file()]
-    parts = []
-    for name in names:
-        part = read_cells(table.parent / name)
-        part.columns = [str(column).strip() for column in part.columns]
-        where = f"{name} line " if len(names) > 1 else "line "
-        part["line"] = [f"{where}{place + 2}" for place in range(len(part))]
-        part["split of the file"] = mapping.files.get(name, "")
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True).fillna("")
-
-
-def _joined(cells: "pd.DataFrame", table: Path, mapping: TableMapping) -> "pd.DataFrame":
-    """Give each image the rows about its breast, of the second table or of a table joined before.
-
-    An image without any has one row, whose labels are empty.
-    """
-    import pandas as pd
-
-    join = mapping.join
-    if join is None:
-        return cells
-    wanted = [label.column for label in mapping.labels.values() if not label.optional]
-    labelled = [_column(cells, names) for names in wanted]
-    if all(labelled):
-        both = cells.assign(**{"side there": cells.get(join.laterality, "")})
-        here = _column(cells, mapping.columns.get("image", ()))
-        both["row here"] = both[here] if here else range(len(both))
-    else:
-        both, labelled = _merged(cells, table, join)
-    image_side = _column(cells, mapping.columns.get("laterality", ()))
-    if not image_side or not join.laterality:
-        return both
-    of_side = both["side there"].str.strip().str.upper()
-    other = of_side.isin(["L", "R"]) & (of_side != both[image_side].str.strip().str.upper())
-    about = both[~other]
-    bare = both[~both["row here"].isin(about["row here"])].drop_duplicates("row here")
-    bare = bare.assign(**dict.fromkeys(labelled, ""))
-    return pd.concat([about, bare]).sort_index().reset_index(drop=True)
-
-
-def _merged(cells: "pd.DataFrame", table: Path, join: Join) -> "tuple[pd.DataFrame, list[str]]":
-    """Put the rows of both tables beside each other; return the second one's columns too."""
-    path = table.parent / join.file
-    if not path.is_file():
-        raise TableError(f"{table}: its labels are in {join.file}, which is not beside it")
-    more = read_cells(path)
-    more.columns = [str(column).strip() for column in more.columns]
-    absent = [name for name in join.on if name not in cells or name not in more]
-    if absent:
-        raise TableError(f"{table} and {path}: both need the columns {', '.join(absent)}")
-    more["line there"] = [f", {join.file} line {place + 2}" for place in range(len(more))]
-    more["side there"] = more.get(join.laterality, "")
-    added = [name for name in more if name not in cells]
-    left = cells.assign(**{"row here": range(len(cells))})
-    both = left.merge(more[[*join.on, *added]], how="left", on=list(join.on)).fillna("")
-    both["line"] = both["line"] + both["line there"]
-    return both, added
-
-
-def _only(cells: "pd.DataFrame", mapping: TableMapping) -> "pd.DataFrame":
-    for name, words in mapping.only.items():
-        if name in cells:
-            cells = cells[cells[name].map(plain).isin(words)]
-    return cells.reset_index(drop=True)
-
-
-def _column(cells: "pd.DataFrame", names: Names) -> str:
-    return next((name for name in names if name in cells.columns), "")
-
-
 def _labels_of(cells: "pd.DataFrame", table: Path, mapping: TableMapping) -> dict[str, Label]:
     missing = [
         " or ".join(names)
         for field, names in mapping.columns.items()
-        if not _column(cells, names) and not (mapping.folds and field in {"split", "fold"})
+        if not column_of(cells, names) and not (mapping.folds and field in {"split", "fold"})
     ]
     missing += [
         " or ".join(label.column)
         for label in mapping.labels.values()
-        if not label.optional and not _column(cells, label.column)
+        if not label.optional and not column_of(cells, label.column)
     ]
     if missing:
-        given = ", ".join(name for name in cells.columns if name not in _OWN)
+        given = ", ".join(name for name in cells.columns if name not in OWN_COLUMNS)
         raise TableError(
             f"{table}: mapping {mapping.name} needs columns that are missing: "
             f"{', '.join(dict.fromkeys(missing))}; the table has {given}"
         )
-    return {name: label for name, label in mapping.labels.items() if _column(cells, label.column)}
-
-
-_OWN: Final = ("line", "split of the file", "line there", "side there", "row here")
+    return {name: label for name, label in mapping.labels.items() if column_of(cells, label.column)}
 
 
 def _meanings(
@@ -193,29 +111,36 @@ def _meanings(
 
     frame = pd.DataFrame({"line": cells["line"]})
     for name in ("image", *_FACTS, "age", "machine", "report", "fold"):
-        column = _column(cells, mapping.columns.get(name, ()))
+        column = column_of(cells, mapping.columns.get(name, ()))
         frame[name] = ""
         if column:
             frame[name] = _each(cells, column, partial(mapping.meaning, name), faults)
     if "split" not in mapping.columns:
         frame["split"] = cells["split of the file"]
-        if _column(cells, mapping.columns.get("fold", ())):
+        if column_of(cells, mapping.columns.get("fold", ())):
             frame["split"] = [TEST if plain(fold) == "0" else TRAINING for fold in frame["fold"]]
     for name, label in labels.items():
-        frame[name] = _each(cells, _column(cells, label.column), label.value, faults)
+        frame[name] = _each(cells, column_of(cells, label.column), label.value, faults, UNKNOWN)
+    frame["says"] = says_anything(cells, mapping)
     for name, slots in mapping.terms.items():
         for slot, column in slots.items():
-            frame[f"{name} {slot}"] = cells.get(column, "")
+            frame[f"{name} {slot}"] = cells[column].fillna("") if column in cells else ""
     return frame
 
 
 def _each(
-    cells: "pd.DataFrame", column: str, check: Callable[[str], Any], faults: list[str]
+    cells: "pd.DataFrame",
+    column: str,
+    check: Callable[[str], Any],
+    faults: list[str],
+    missing: Any = "",
 ) -> list[Any]:
+    """Return what each cell says, and `missing` where no row gives one."""
     values: list[Any] = []
-    for line, cell in zip(cells["line"], cells[column], strict=True):
+    given = cells[column].notna()
+    for line, cell, is_given in zip(cells["line"], cells[column], given, strict=True):
         try:
-            values.append(check(cell))
+            values.append(check(cell) if is_given else missing)
         except ValueError as error:
             faults.append(f"{line}, {column}: {error}")
             values.append(None)
@@ -265,6 +190,14 @@ def _with_files(
                 patients.append("")
         frame["patient"] = patients
     return frame
+
+
+def _silent_images(frame: "pd.DataFrame", mapping: TableMapping) -> list[str]:
+    """Say how many images the second table says nothing of."""
+    count = len(set(frame["file"]) - set(frame["file"][frame.pop("says")]))
+    if mapping.join is None or not count:
+        return []
+    return [f"{count} images have no row in {mapping.join.file}: their labels are unknown"]
 
 
 def _check_facts(frame: "pd.DataFrame", faults: list[str]) -> None:

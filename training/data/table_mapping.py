@@ -56,6 +56,7 @@ _LABEL_KEYS: Final = {
     "otherwise",
     "optional",
     "list",
+    "of_examination",
 }
 
 _TAKEN: Final = {*FIELDS, "line", "file", "part", "breast", "side"}
@@ -76,6 +77,7 @@ class Label:
     otherwise : what any other word means; None where it is an error
     optional : a table without the column just lacks the label
     is_list : a cell holds a list of words, of which the highest counts
+    of_examination : rows of a second table say it of both breasts, whatever side they are about
     """
 
     column: Names
@@ -84,6 +86,7 @@ class Label:
     otherwise: int | None = None
     optional: bool = False
     is_list: bool = False
+    of_examination: bool = False
 
     def value(self, cell: str) -> int:
         """Return what a cell says; raises ValueError where no word of the mapping fits."""
@@ -303,6 +306,7 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
         otherwise=None if otherwise is None else _OTHERWISE[otherwise],
         optional=bool(given.get("optional", False)),
         is_list=bool(given.get("list", False)),
+        of_examination=bool(given.get("of_examination", False)),
     )
 
 
