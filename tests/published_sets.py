@@ -84,7 +84,8 @@ def cbis(folder):
         what = "mass" if kind == "Mass" else "calcification"
         label = ("BENIGN_WITHOUT_CALLBACK", "MALIGNANT")[number % 4 == 0]
         row = (
-            f"P_{patient:05},2,LEFT,{('CC', 'MLO')[number == 2]},1,{what},{words},4,{label},3,"
+            f"P_{patient:05},{1 + number % 4},LEFT,{('CC', 'MLO')[number == 2]},1,"
+            f"{what},{words},4,{label},3,"
             f"{case}/1.2/1.3/000000.dcm,{case}_1/1/2/000001.dcm,{case}_1/1/2/000000.dcm"
         )
         file = files[f"{kind.lower()}_{'train' if part == 'Training' else 'test'}"]

@@ -15,12 +15,12 @@ from training.errors import TableError
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN_COLUMNS: Final = ("line", "split of the file", "line there", "side there", "row here")
-"""Columns beside those of the table; ``line`` says where each row is."""
+_OWN_COLUMNS: Final = ("line", "split of the file", "line there", "side there", "row here")
+"""Columns beside those of the table."""
 
 
 def mapped_cells(table: Path, mapping: TableMapping) -> "pd.DataFrame":
-    """Read the rows that a mapping keeps, with `OWN_COLUMNS`.
+    """Read the rows that a mapping keeps; ``line`` says where each row is.
 
     Raises
     ------
@@ -31,6 +31,7 @@ def mapped_cells(table: Path, mapping: TableMapping) -> "pd.DataFrame":
     cells = _read(table, mapping)
     if mapping.join is not None:
         cells = _joined(cells, table, mapping, mapping.join)
+        _require_columns(cells, table, mapping)
     cells = _only(cells, mapping)
     if cells.empty:
         raise TableError(f"{table}: no row is left that mapping {mapping.name} is about")
@@ -72,8 +73,33 @@ def _read(table: Path, mapping: TableMapping) -> "pd.DataFrame":
         where = f"{name} line " if len(names) > 1 else "line "
         part["line"] = [f"{where}{place + 2}" for place in range(len(part))]
         part["split of the file"] = mapping.files.get(name, "")
+        if mapping.join is None:
+            _require_columns(part, table.parent / name, mapping)
         parts.append(part)
-    return pd.concat(parts, ignore_index=True).fillna("")
+    cells = pd.concat(parts, ignore_index=True)
+    for alternatives in _names_of(mapping):
+        there = [name for name in alternatives if name in cells]
+        if len(there) > 1:  # a file may call it by one name and the next by another
+            cells[there[0]] = cells[there].bfill(axis=1)[there[0]]
+    others = [name for name in cells if name not in _label_columns(cells, mapping)]
+    return cells.fillna(dict.fromkeys(others, ""))
+
+
+def _names_of(mapping: TableMapping) -> list[Names]:
+    return [*mapping.columns.values(), *(label.column for label in mapping.labels.values())]
+
+
+def _require_columns(cells: "pd.DataFrame", file: Path, mapping: TableMapping) -> None:
+    may_be_missing = {"split", "fold"} if mapping.folds else set()
+    wanted = [names for field, names in mapping.columns.items() if field not in may_be_missing]
+    wanted += [label.column for label in mapping.labels.values() if not label.optional]
+    missing = [" or ".join(names) for names in wanted if not column_of(cells, names)]
+    if missing:
+        given = ", ".join(name for name in cells.columns if name not in _OWN_COLUMNS)
+        raise TableError(
+            f"{file}: mapping {mapping.name} needs columns that are missing: "
+            f"{', '.join(dict.fromkeys(missing))}; the table has {given}"
+        )
 
 
 def _joined(

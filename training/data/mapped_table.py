@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from training.data.mapped_cells import OWN_COLUMNS, column_of, mapped_cells, says_anything
+from training.data.mapped_cells import column_of, mapped_cells, says_anything
 from training.data.mapped_files import images_by_header, patient_in_name, row_files
 from training.data.splits import group_folds
 from training.data.table_mapping import TEST, TRAINING, UNKNOWN, Label, TableMapping, plain
@@ -55,7 +55,9 @@ def read_mapped(
         There are too few patients for the mapping's folds.
     """
     cells = mapped_cells(table, mapping)
-    labels = _labels_of(cells, table, mapping)
+    labels = {
+        name: label for name, label in mapping.labels.items() if column_of(cells, label.column)
+    }
     faults: list[str] = []
     frame = _meanings(cells, mapping, labels, faults)
     frame = _with_files(frame, table, mapping, folders, faults, may_be_missing=may_be_missing)
@@ -82,26 +84,6 @@ def read_mapped(
         classes={name: label.classes for name, label in labels.items()},
         notes=tuple(notes),
     )
-
-
-def _labels_of(cells: "pd.DataFrame", table: Path, mapping: TableMapping) -> dict[str, Label]:
-    missing = [
-        " or ".join(names)
-        for field, names in mapping.columns.items()
-        if not column_of(cells, names) and not (mapping.folds and field in {"split", "fold"})
-    ]
-    missing += [
-        " or ".join(label.column)
-        for label in mapping.labels.values()
-        if not label.optional and not column_of(cells, label.column)
-    ]
-    if missing:
-        given = ", ".join(name for name in cells.columns if name not in OWN_COLUMNS)
-        raise TableError(
-            f"{table}: mapping {mapping.name} needs columns that are missing: "
-            f"{', '.join(dict.fromkeys(missing))}; the table has {given}"
-        )
-    return {name: label for name, label in mapping.labels.items() if column_of(cells, label.column)}
 
 
 def _meanings(

@@ -241,6 +241,27 @@ def test_patient_of_both_parts_is_trained_on(tables):
     assert any("differ in malignancy" in note for note in data.notes)
 
 
+def test_density_is_read_by_the_name_that_each_file_gives_it(tables):
+    folder, table = tables["cbis-ddsm"]
+    images = read_mapped(table, read_mapping("cbis-ddsm"), [folder]).images
+
+    rows = zip(images["patient"], images["view"], strict=True)
+    numbers = [2 if view == "MLO" else int(patient[2:]) for patient, view in rows]
+    assert images["density"].tolist() == [number % 4 for number in numbers]
+    assert len(images) == 19
+
+
+def test_file_that_lacks_a_column_of_the_others_is_named(tables, tmp_path):
+    folder, table = tables["cbis-ddsm"]
+    for one in folder.glob("*.csv"):
+        (tmp_path / one.name).write_text(one.read_text())
+    calc = tmp_path / "calc_case_description_test_set.csv"
+    calc.write_text(calc.read_text().replace("pathology", "result"))
+
+    with pytest.raises(TableError, match=r"calc_case_description_test_set.csv: .*: pathology;"):
+        read_mapped(tmp_path / table.name, read_mapping("cbis-ddsm"), [folder])
+
+
 OWN = """
 [columns]
 image = "Datei"
