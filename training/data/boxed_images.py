@@ -141,7 +141,7 @@ def read_boxed_images(
     stored, boxes = (frame[list(names)].to_numpy(np.float64) for names in (_STORED, columns))
     left_behind = np.flatnonzero(~np.isnan(stored[:, 0]) & np.isnan(boxes[:, 0]))
     if left_behind.size:
-        lines = ", ".join(str(place + 2) for place in left_behind[:10])
+        lines = ", ".join(str(frame.index[place]) for place in left_behind[:10])
         raise TableError(f"{table}: boxes without their resized ones in lines {lines}")
     heads = frame.groupby("image_id", sort=False).first()
     files = find_named(

@@ -69,9 +69,8 @@ def _read(table: Path, mapping: TableMapping) -> "pd.DataFrame":
     parts = []
     for name in names:
         part = read_cells(table.parent / name)
-        part.columns = [str(column).strip() for column in part.columns]
         where = f"{name} line " if len(names) > 1 else "line "
-        part["line"] = [f"{where}{place + 2}" for place in range(len(part))]
+        part["line"] = [f"{where}{line}" for line in part.index]
         part["split of the file"] = mapping.files.get(name, "")
         if mapping.join is None:
             _require_columns(part, table.parent / name, mapping)
@@ -161,11 +160,10 @@ def _merged(cells: "pd.DataFrame", table: Path, join: Join) -> "pd.DataFrame":
     if not path.is_file():
         raise TableError(f"{table}: its labels are in {join.file}, which is not beside it")
     more = read_cells(path)
-    more.columns = [str(column).strip() for column in more.columns]
     absent = [name for name in join.on if name not in cells or name not in more]
     if absent:
         raise TableError(f"{table} and {path}: both need the columns {', '.join(absent)}")
-    more["line there"] = [f", {join.file} line {place + 2}" for place in range(len(more))]
+    more["line there"] = [f", {join.file} line {line}" for line in more.index]
     more["side there"] = more.get(join.laterality, "")
     added = [name for name in more if name not in cells]
     keys, left = _keyed(cells.assign(**{"row here": range(len(cells))}), join.on)

@@ -1,11 +1,12 @@
 """Tables, read and checked by their format: every bad row is reported at once."""
 
 import codecs
+import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from training.errors import TableError
 
@@ -19,7 +20,7 @@ RowCheck = Callable[[Mapping[str, Any]], None]
 """Looks at a whole row whose cells are good; raises ValueError with the reason."""
 
 
-_DELIMITERS: Final = (",", ";", "\t")
+_DELIMITERS: Final = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ def read_table(path: Path, layout: Format) -> "pd.DataFrame":
     -------
     DataFrame
         Cells as the format's checks give them: lists as tuples, missing numbers as NaN. The index
-        counts the file's rows. Where the format has a key, a row that is repeated to the letter is
+        is that of `read_cells`. Where the format has a key, a row that is repeated to the letter is
         there once.
 
     Raises
@@ -86,7 +87,7 @@ def read_table(path: Path, layout: Format) -> "pd.DataFrame":
         frame = frame[~repeated]
         for line in frame.index[frame.duplicated(key)]:
             named = ", ".join(f"{name} {frame.at[line, name]}" for name in key)
-            faults.append(f"line {line + 2}: {named} is there twice, with other cells")
+            faults.append(f"line {line}: {named} is there twice, with other cells")
     if layout.row is not None and not faults:
         faults += _row_faults(frame, layout.row)
     if faults:
@@ -99,23 +100,79 @@ def read_cells(path: Path) -> "pd.DataFrame":
     """Read a table of any format, every cell as its text; raises TableError where it is none.
 
     A name that ends in ``.parquet`` is read as Parquet, any other as CSV: in UTF-8 or UTF-16,
-    its cells parted by commas, semicolons or tabulators, as its first line tells.
-    """
-    import pandas as pd
+    its cells parted by commas, semicolons, tabulators or vertical lines, as its first line tells.
 
+    Returns
+    -------
+    DataFrame
+        The index says where each row begins: its line of a CSV file, in which a cell may hold
+        several lines, or what line it would be of a Parquet file.
+    """
     if path.suffix.lower() == ".parquet":
         return _parquet_cells(path)
     try:
-        encoding = _encoding_of(path)
-        return pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,
-            encoding=encoding,
-            sep=_delimiter_of(path, encoding),
-        )
-    except (ValueError, pd.errors.ParserError) as error:
+        return _csv_cells(path)
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"{path} is neither UTF-8 nor UTF-16: save it as UTF-8 (spreadsheets: CSV UTF-8)"
+        ) from error
+    except ValueError as error:
         raise TableError(f"{path} cannot be read as a CSV table: {error}") from error
+
+
+def _csv_cells(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    lines: list[int] = []
+    known: dict[str, str] = {}  # a text is kept once, however many cells hold it
+    with path.open(encoding=_encoding_of(path), newline="") as stream:
+        rows = _csv_rows(stream)
+        _, head = next(rows, (0, []))
+        names = _column_names(head)
+        columns: list[list[str]] = [[] for _ in names]
+        for line, row in rows:
+            if any(cell.strip() for cell in row[len(names) :]):
+                raise ValueError(f"line {line} has {len(row)} cells, the header {len(names)}")
+            lines.append(line)
+            whole = row + [""] * (len(names) - len(row))
+            for column, cell in zip(columns, whole, strict=False):
+                column.append(known.setdefault(cell, cell))
+    return pd.DataFrame(dict(zip(names, columns, strict=True)), index=lines, dtype=str)
+
+
+def _csv_rows(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank, with the line where it begins; raises ValueError."""
+    delimiter, line = _delimiter_of(stream)
+    reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
+    before = line - 1
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield line, row
+            line = before + reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(f"the row that begins in line {line}: {error}") from error
+
+
+def _column_names(head: Sequence[str]) -> list[str]:
+    """Return a header's names without spaces around them; a second one of a name is numbered.
+
+    Columns without a name at the end are those of delimiters that end each line.
+    """
+    given = [name.strip() for name in head]
+    while given and not given[-1]:
+        given.pop()
+    if not given:
+        raise ValueError("it is empty")
+    names: dict[str, None] = {}
+    for place, name in enumerate(given):
+        new = name or f"Unnamed: {place}"
+        number = 0
+        while new in names:
+            number += 1
+            new = f"{name}.{number}"
+        names[new] = None
+    return list(names)
 
 
 def _parquet_cells(path: Path) -> "pd.DataFrame":
@@ -130,6 +187,7 @@ def _parquet_cells(path: Path) -> "pd.DataFrame":
     except (ValueError, OSError) as error:
         raise TableError(f"{path} cannot be read as a Parquet table: {error}") from error
     frame.columns = frame.columns.map(str)
+    frame.index += 2
     return frame.map(_as_text)
 
 
@@ -154,16 +212,26 @@ def _encoding_of(path: Path) -> str:
     return "utf-8-sig"
 
 
-def _delimiter_of(path: Path, encoding: str) -> str:
-    """Tell what parts the cells: what the first line has most of, outside quotation marks."""
-    with path.open(encoding=encoding, newline="") as stream:
-        bare = re.sub(r'"[^"]*"', "", stream.readline())
-    return max(_DELIMITERS, key=bare.count)
+def _delimiter_of(stream: TextIO) -> tuple[str, int]:
+    """Tell what parts the cells, and in which line the table begins that is read next.
+
+    It is what the first line has most of, outside quotation marks, or what a spreadsheet says in
+    a line before, ``sep=;``.
+    """
+    for number, line in enumerate(iter(stream.readline, ""), start=1):
+        said = re.fullmatch(r'"?sep=(.)"?\s*', line, re.IGNORECASE)
+        if said:
+            return said[1], number + 1
+        if line.strip():
+            bare = re.sub(r'"[^"]*"', "", line)
+            stream.seek(0)
+            return max(_DELIMITERS, key=bare.count), 1
+    return _DELIMITERS[0], 1
 
 
 def _checked(cells: "pd.Series[str]", check: Check, faults: list[str]) -> list[Any]:
     values: list[Any] = []
-    for line, cell in enumerate(cells, start=2):
+    for line, cell in cells.items():
         try:
             values.append(check(cell.strip()))
         except ValueError as error:
@@ -174,17 +242,17 @@ def _checked(cells: "pd.Series[str]", check: Check, faults: list[str]) -> list[A
 
 def _row_faults(frame: "pd.DataFrame", check: RowCheck) -> list[str]:
     faults = []
-    for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
+    for line, row in zip(frame.index, frame.to_dict("records"), strict=True):
         try:
             check(row)
         except ValueError as error:
-            faults.append(f"line {index + 2}: {error}")
+            faults.append(f"line {line}: {error}")
     return faults
 
 
 def _box_faults(frame: "pd.DataFrame", corners: tuple[str, str, str, str]) -> list[str]:
     faults = []
-    for line, row in enumerate(frame[list(corners)].itertuples(index=False), start=2):
+    for line, *row in frame[list(corners)].itertuples():
         known = [value is not None and value == value for value in row]  # noqa: PLR0124 - NaN
         if not any(known):
             continue

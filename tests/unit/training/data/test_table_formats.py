@@ -148,7 +148,7 @@ def test_file_that_is_no_table_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_dialects_of_spreadsheets_are_read(tmp_path, encoding, delimiter):
     with (FIXTURES / "rsna_train.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.reader(stream))
@@ -158,6 +158,62 @@ def test_dialects_of_spreadsheets_are_read(tmp_path, encoding, delimiter):
     as_published = read_table(FIXTURES / "rsna_train.csv", RSNA)
 
     pd.testing.assert_frame_equal(read_table(tmp_path / "train.csv", RSNA), as_published)
+
+
+OWN = "image_id,patient_id,mass\na.png,p0,0\nb.png,p1,1\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        OWN.replace("0\n", "0,\n").replace("1\n", "1,\n"),
+        OWN.replace("\n", ",\n"),
+        OWN.replace(",", ", "),
+        OWN.replace(",", " , "),
+        "sep=;\n" + OWN.replace(",", ";"),
+        "\n\n" + OWN.replace("\n", "\n\n") + ",,\n",
+    ],
+)
+def test_traces_of_a_spreadsheet_are_read_away(tmp_path, content):
+    (tmp_path / "own.csv").write_text(content, encoding="utf-8")
+
+    cells = read_table(tmp_path / "own.csv", PLAIN)[["image_id", "patient_id", "mass"]]
+
+    assert [[cell.strip() for cell in row] for row in cells.to_numpy()] == [
+        ["a.png", "p0", "0"],
+        ["b.png", "p1", "1"],
+    ]
+
+
+def test_row_of_more_cells_than_the_header_is_named(tmp_path):
+    (tmp_path / "own.csv").write_text(OWN.replace("p1,", "p1,x,"), encoding="utf-8")
+
+    with pytest.raises(TableError, match="line 3 has 4 cells, the header 3"):
+        read_table(tmp_path / "own.csv", PLAIN)
+
+
+def test_table_in_another_encoding_says_how_to_save_it(tmp_path):
+    (tmp_path / "own.csv").write_text(OWN.replace("p1", "Müller"), encoding="cp1252")
+
+    with pytest.raises(TableError, match="save it as UTF-8"):
+        read_table(tmp_path / "own.csv", PLAIN)
+
+
+def test_row_is_named_by_its_line_where_cells_hold_several(tmp_path):
+    (tmp_path / "reports.csv").write_text(
+        "patient_id,image_id,FINDINGS,IMPRESSION,laterality\n"
+        'p0,a,"One.\nTwo.\n\nThree.",None.,L\n'
+        "p1,b,One.,None.,X\n"
+        "\n"
+        "p2,,One.,None.,L\n",
+        encoding="utf-8",
+    )
+
+    with pytest.raises(TableError) as caught:
+        read_table(tmp_path / "reports.csv", REPORTS)
+
+    assert "line 6, laterality: 'X'" in str(caught.value)
+    assert "line 8, image_id: is empty" in str(caught.value)
 
 
 def test_flags_in_capitals_are_read(tmp_path):

@@ -367,6 +367,17 @@ def test_every_contradiction_is_named_by_its_rows(own):
     assert "line 23, Asymmetrie: 'maybe'" in str(caught.value)
 
 
+def test_rows_are_named_by_their_lines_where_cells_hold_several(own):
+    lines = [f"{line};" for line in own.read_text().splitlines()]
+    lines[0] += "Text"
+    lines[1] += '"one\ntwo\n\nthree"'
+    lines[5] = lines[5].replace("links", "oben")
+    write(own, lines)
+
+    with pytest.raises(TableError, match="line 9, Seite: 'oben'"):
+        read_mapped(own, read_mapping(str(own.parent / "map.toml")), [own.parent])
+
+
 def test_head_of_ones_own_goes_into_no_bundle(own, small_bundle):
     order = HeadOrder(
         bundle=small_bundle,

@@ -21,7 +21,7 @@ def phantoms(tmp_path_factory):
 @pytest.fixture
 def cells():
     """Return a function that reads a table, every cell as its text."""
-    return read_cells
+    return lambda path: read_cells(path).reset_index(drop=True)
 
 
 @pytest.fixture

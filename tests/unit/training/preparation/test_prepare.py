@@ -73,7 +73,7 @@ def test_box_stays_on_what_it_marks(tmp_path, mammogram, breast, cells):
     picture = cv2.imread(str(tmp_path / "out/png/S1/I1.png"), cv2.IMREAD_UNCHANGED)
     lit = np.argwhere(picture > 180)
     (top, left), (bottom, right) = lit.min(axis=0), lit.max(axis=0) + 1
-    box = rows.loc[0, ["resized_xmin", "resized_ymin", "resized_xmax", "resized_ymax"]]
+    box = rows.iloc[0][["resized_xmin", "resized_ymin", "resized_xmax", "resized_ymax"]]
     assert box.tolist() == pytest.approx([left, top, right, bottom], abs=1.0)
     assert cells(tmp_path / "out/findings.csv").loc[1, "resized_xmin"] == ""
 
@@ -297,7 +297,7 @@ def test_image_text_table_keeps_the_images_that_could_be_read(phantoms, tmp_path
 def test_table_of_another_image_is_named(phantoms, tmp_path, mammogram, breast):
     shutil.copytree(phantoms / "dicom", tmp_path / "in")
     table = phantoms / "finding_annotations.csv"
-    row = read_table(table, VINDR_FINDINGS).loc[0]
+    row = read_table(table, VINDR_FINDINGS).iloc[0]
     mammogram(tmp_path / f"in/{row['study_id']}/{row['image_id']}.dcm", breast)
 
     said = prepare(tmp_path / "in", tmp_path / "out", "--table", str(table), *SMALL, code=1)
