@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from training.data.mapped_cells import column_of, mapped_cells, says_anything
 from training.data.mapped_files import images_by_header, patient_in_name, row_files
 from training.data.splits import group_folds
-from training.data.table_mapping import TEST, TRAINING, UNKNOWN, Label, TableMapping, plain
+from training.data.table_mapping import TEST, TRAINING, UNKNOWN, Label, TableMapping
 from training.errors import TableError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _meanings(
     if "split" not in mapping.columns:
         frame["split"] = cells["split of the file"]
         if column_of(cells, mapping.columns.get("fold", ())):
-            frame["split"] = [TEST if plain(fold) == "0" else TRAINING for fold in frame["fold"]]
+            frame["split"] = [TEST if fold == "0" else TRAINING for fold in frame["fold"]]
     for name, label in labels.items():
         frame[name] = _each(cells, column_of(cells, label.column), label.value, faults, UNKNOWN)
     frame["says"] = says_anything(cells, mapping)

@@ -17,6 +17,7 @@ from training.data.table_cells import (
     texts,
     whole,
 )
+from training.data.table_mapping import UNKNOWN, part_of
 from training.data.table_reading import Check, Format, read_cells
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ PLAIN: Final = Format(
     optional={
         **dict.fromkeys(_NAMING, any_text),
         "patient_id": any_text,
-        "split": _SPLIT,
+        "split": part_of,
         "fold": whole,
     },
     group="patient_id",
@@ -148,6 +149,11 @@ its SOP Instance UID. What the table does not say of patient, laterality and vie
 does.
 """
 
+
+def _known_flag(cell: str) -> int:
+    return flag(cell) if cell else UNKNOWN
+
+
 PICTURES: Final = Format(
     columns={"patient_id": text},
     optional={
@@ -155,11 +161,11 @@ PICTURES: Final = Format(
         "file": text,
         "laterality": one_of("", "L", "R"),
         "view": any_text,
-        "split": _SPLIT,
+        "split": part_of,
         "fold": whole,
-        "mass": flag,
-        "suspicious_calcification": flag,
-        "malignancy": flag,
+        "mass": _known_flag,
+        "suspicious_calcification": _known_flag,
+        "malignancy": _known_flag,
         "density": one_of("", "A", "B", "C", "D"),
     },
     group="patient_id",

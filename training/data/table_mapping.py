@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.table_cells import side, texts
+from training.data.table_cells import side, texts, whole
 from training.errors import SettingsError
 
 UNKNOWN: Final = -1
@@ -35,6 +35,7 @@ _SPLITS: Final[Mapping[str, str]] = {
     "test": TEST,
     "testing": TEST,
     "val": HELD_OUT,
+    "valid": HELD_OUT,
     "validation": HELD_OUT,
     "held out": HELD_OUT,
 }
@@ -155,12 +156,19 @@ class TableMapping:
         if name == "laterality":
             return side(cell) if cell else ""
         if name == "split":
-            if cell.lower() not in _SPLITS:
-                raise ValueError(f"{cell!r} is none of {', '.join(_SPLITS)}")
-            return _SPLITS[cell.lower()]
+            return part_of(cell)
+        if name == "fold":
+            return str(whole(cell))
         if name == "patient" and not cell:
             raise ValueError("is empty")
         return cell
+
+
+def part_of(cell: str) -> str:
+    """Return the part of a split that a word means; raises ValueError where it means none."""
+    if cell.lower() not in _SPLITS:
+        raise ValueError(f"{cell!r} is none of {', '.join(_SPLITS)}")
+    return _SPLITS[cell.lower()]
 
 
 def plain(cell: str) -> str:

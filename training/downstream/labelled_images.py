@@ -66,6 +66,8 @@ class LabelledImages:
         """Leave out images whose pictures are missing or damaged, or refuse them: TableError."""
         for note in self.notes:
             say(f"{self.table.name}: {note}")
+        if set(self.images["part"]) == {TRAINING, HELD_OUT}:
+            say(f"{self.table.name}: no image is of the test part")
         gone = require_usable(self.files, skip=skip, say=say)
         if not gone:
             return self
@@ -109,7 +111,8 @@ def read_labelled(
     A table of your own has the columns ``file`` and ``patient_id``, any of ``mass``,
     ``suspicious_calcification``, ``malignancy`` (0 or 1) and ``density`` (A to D), and may have
     ``laterality``, ``view``, and ``split`` or ``fold``, of which fold 0 is the test part. Of what
-    `mammoclip-train prepare` writes, ``image`` is taken in place of ``file``.
+    `mammoclip-train prepare` writes, ``image`` is taken in place of ``file``. An empty label is
+    unknown.
 
     Parameters
     ----------
@@ -138,7 +141,8 @@ def read_labelled(
         return _read_own(table, folders, seed, may_be_missing=may_be_missing)
     raise TableError(
         f"{table} is neither VinDr-Mammo's finding table, nor RSNA's, nor one with a column "
-        "file or image: say with --mapping what its columns mean"
+        "file or image: say with --mapping what its columns mean, or, where image_id or "
+        "sop_instance_uid names DICOM images, make pictures and table by `mammoclip-train prepare`"
     )
 
 
@@ -240,20 +244,19 @@ def _read_own(
         table,
         may_be_missing=may_be_missing,
     )
-    part = np.full(len(rows), HELD_OUT)
-    if "split" not in rows and "fold" in rows:
-        rows["split"] = np.where(rows["fold"] == _OWN_TEST_FOLD, TEST, TRAINING)
-    if "split" in rows:
-        check_no_leak(rows["patient_id"].tolist(), rows["split"].tolist())
-        labels = rows[next((name for name in _FINDINGS if name in rows), "patient_id")]
-        is_held_out = _held_out(rows["patient_id"], labels, rows["split"] == TRAINING, seed)
-        part = np.where(is_held_out, HELD_OUT, rows["split"])
+    _refuse_repeated(table, rows, files)
+    if "split" not in rows:
+        rows["split"] = ""
+        if "fold" in rows:
+            rows["split"] = np.where(rows["fold"] == _OWN_TEST_FOLD, TEST, TRAINING)
+    check_no_leak(rows["patient_id"].tolist(), rows["split"].tolist())
+    labels = rows[next((name for name in _FINDINGS if name in rows), "patient_id")]
     side = rows.get("laterality", "")
     images = _frame(
         image=np.arange(len(rows)),
         patient=rows["patient_id"],
         breast=rows["patient_id"] + " " + side,
-        part=part,
+        part=_parts(rows["split"], rows["patient_id"], labels, seed),
         view=rows.get("view", ""),
         density=[_density(cell) for cell in rows["density"]] if "density" in rows else UNKNOWN,
         machine=rows.get("machine_id", ""),
@@ -279,13 +282,8 @@ def _read_mapped(
     may_be_missing: bool,
 ) -> LabelledImages:
     read = read_mapped(table, mapping, folders, may_be_missing=may_be_missing)
-    given = read.images["split"]
-    part = given.to_numpy(dtype=object)
-    if not (given != "").any():
-        part = np.full(len(given), HELD_OUT, object)
-    elif not (given == HELD_OUT).any():
-        label = read.images[next(iter(read.classes), "patient")]
-        part[_held_out(read.images["patient"], label, given == TRAINING, seed)] = HELD_OUT
+    label = read.images[next(iter(read.classes), "patient")]
+    part = _parts(read.images["split"], read.images["patient"], label, seed)
 
     def own(frame: "pd.DataFrame") -> "pd.DataFrame":
         labels = {name: frame[name] for name in read.classes}
@@ -311,6 +309,29 @@ def _read_mapped(
         labels=read.classes,
         notes=read.notes,
     )
+
+
+def _refuse_repeated(table: Path, rows: "pd.DataFrame", files: Sequence[Path]) -> None:
+    """Refuse rows that name one file by several spellings: they may say different things of it."""
+    first: dict[Path, Any] = {}
+    faults = []
+    for line, file in zip(rows.index, files, strict=True):
+        if first.setdefault(file, line) != line:
+            faults.append(f"lines {first[file]} and {line} name the same file, {file}")
+    if faults:
+        raise TableError(f"{table}: {len(faults)} faults\n  " + "\n  ".join(faults))
+
+
+def _parts(
+    given: "pd.Series[str]", patients: "pd.Series[str]", labels: "pd.Series[Any]", seed: int
+) -> NDArray[np.object_]:
+    """Return each image's part; where the table holds no patient out, a fifth of training is."""
+    part: NDArray[np.object_] = given.to_numpy(dtype=object, copy=True)
+    if not (given != "").any():
+        part[:] = HELD_OUT
+    elif not (given == HELD_OUT).any():
+        part[_held_out(patients, labels, given == TRAINING, seed)] = HELD_OUT
+    return part
 
 
 def _held_out(

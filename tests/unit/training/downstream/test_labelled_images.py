@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from training.downstream.cases import Protocol, divide
 from training.downstream.labelled_images import HELD_OUT, TEST, TRAINING, read_labelled
@@ -156,6 +157,42 @@ def test_own_table_with_folds_is_divided_by_them(tmp_path):
     assert sorted(division.test.patients) == sorted(str(number) for number in range(0, 40, 4))
 
 
+def test_own_table_says_its_split_in_the_words_of_mappings(tmp_path):
+    words = ["train", "Training", "val", "valid", "validation", "test", "testing"]
+    names = [f"{number}.png" for number in range(len(words))]
+    touch(tmp_path, *names)
+    rows = [f"{name},{name},0,{word}" for name, word in zip(names, words, strict=True)]
+    table = write(tmp_path, "own.csv", ["file,patient_id,mass,split", *rows])
+
+    parts = read_labelled(table, [tmp_path]).images["part"].tolist()
+
+    assert parts == [TRAINING] * 2 + [HELD_OUT] * 3 + [TEST] * 2
+
+
+def test_empty_label_of_an_own_table_is_unknown(tmp_path):
+    names = [f"{number}.png" for number in range(12)]
+    touch(tmp_path, *names)
+    rows = [f"{name},{name},{('0', '1', '')[n % 3]},{n % 4}" for n, name in enumerate(names)]
+    table = write(tmp_path, "own.csv", ["file,patient_id,mass,fold", *rows])
+
+    division = divide(read_labelled(table, [tmp_path]), MASS, Protocol.HONEST)
+
+    assert sorted(division.test.patients) == ["0.png", "4.png"]
+
+
+def test_table_without_a_test_part_says_so(tmp_path):
+    names = [f"{number}.png" for number in range(6)]
+    for name in names:
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    rows = [f"{name},{name},{n % 2},{n + 1}" for n, name in enumerate(names)]
+    table = write(tmp_path, "own.csv", ["file,patient_id,mass,fold", *rows])
+    said = []
+
+    read_labelled(table, [tmp_path]).with_usable_pictures(skip=True, say=said.append)
+
+    assert "own.csv: no image is of the test part" in said
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
@@ -164,6 +201,9 @@ def test_own_table_with_folds_is_divided_by_them(tmp_path):
         (["file,patient_id,mass", "a.png,1,yes"], "neither 0 nor 1"),
         (["file,patient_id,density", "a.png,1,E"], "line 2, density"),
         (["file,patient_id,mass", "a.png,1,0", "a.png,1,1"], "is there twice"),
+        (["file,patient_id,mass", "a.png,1,0", "./a.png,2,1"], "lines 2 and 3 name the same file"),
+        (["file,patient_id,mass,split", "a.png,1,0,later"], "line 2, split: 'later' is none of"),
+        (["sop_instance_uid,patient_id,mass", "1.2,1,0"], "`mammoclip-train prepare`"),
         (["patient,score"], "neither VinDr-Mammo's"),
         ([VINDR, vindr_row("s", "gone")], "1 images are not under"),
         ([VINDR, vindr_row("s", "twice")], "are there several times"),

@@ -232,6 +232,18 @@ def test_fold_of_the_table_counts_where_it_has_one(tables):
     assert [place for place, split in enumerate(splits[1]) if split == "test"] == [0, 5, 10, 15]
 
 
+@pytest.mark.parametrize(("fold", "words"), [("two", "'two' is not a whole"), ("", "'' is not a")])
+def test_fold_that_is_no_number_is_named(tables, tmp_path, fold, words):
+    folder, table = tables["rsna"]
+    lines = table.read_text().splitlines()
+    folded = [f"{line},{number % 5}" for number, line in enumerate(lines[1:])]
+    folded[3] = f"{lines[4]},{fold}"
+    with_folds = write(tmp_path / "train.csv", [lines[0] + ",fold", *folded])
+
+    with pytest.raises(TableError, match=f"line 5, fold: {words}"):
+        read_mapped(with_folds, read_mapping("rsna"), [folder])
+
+
 def test_patient_of_both_parts_is_trained_on(tables):
     folder, table = tables["cbis-ddsm"]
     data = read_labelled(table, [folder], mapping=read_mapping("cbis-ddsm"))
