@@ -80,7 +80,10 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     """
     known = {**TASKS, **(order.mapping.labels if order.mapping else {})}
     if order.head not in known:
-        raise SettingsError(f"there is no task {order.head!r}: choose one of {', '.join(known)}")
+        raise SettingsError(
+            f"there is no task {order.head!r}: choose one of {', '.join(known)}; --mapping makes "
+            "other labels of a table tasks (docs/researchers.md)"
+        )
     if order.into is not None and order.head not in TASKS:
         raise SettingsError(
             f"--into: a bundle answers {', '.join(TASKS)}, and not {order.head}: leave --into out"

@@ -244,6 +244,13 @@ def test_fold_that_is_no_number_is_named(tables, tmp_path, fold, words):
         read_mapped(with_folds, read_mapping("rsna"), [folder])
 
 
+def test_age_is_read_where_the_set_gives_it(tables):
+    folder, table = tables["cmmd"]
+    data = read_labelled(table, [folder], mapping=read_mapping("cmmd"))
+
+    assert set(data.images["age"]) == {44.0}
+
+
 def test_patient_of_both_parts_is_trained_on(tables):
     folder, table = tables["cbis-ddsm"]
     data = read_labelled(table, [folder], mapping=read_mapping("cbis-ddsm"))
@@ -388,6 +395,20 @@ def test_rows_are_named_by_their_lines_where_cells_hold_several(own):
 
     with pytest.raises(TableError, match="line 9, Seite: 'oben'"):
         read_mapped(own, read_mapping(str(own.parent / "map.toml")), [own.parent])
+
+
+def test_label_that_is_no_task_without_a_mapping_says_so(own, small_bundle):
+    order = HeadOrder(
+        bundle=small_bundle,
+        table=own,
+        images=(own.parent,),
+        head="Risiko",
+        training=Training.PROBE,
+        out=own.parent / "out",
+    )
+
+    with pytest.raises(SettingsError, match="'Risiko': .*; --mapping makes other labels of a tab"):
+        make_head(order)
 
 
 def test_head_of_ones_own_goes_into_no_bundle(own, small_bundle):
