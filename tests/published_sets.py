@@ -31,7 +31,7 @@ def dicom(path, number, patient, laterality):
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data.SOPClassUID = DigitalMammographyXRayImageStorageForPresentation
-    data.SOPInstanceUID = generate_uid()
+    data.SOPInstanceUID, data.StudyInstanceUID = generate_uid(), generate_uid()
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     data.PatientID, data.ImageLaterality, data.ViewPosition = patient, laterality, "CC"
@@ -177,3 +177,12 @@ SETS: dict[str, tuple[Callable[[Path], Path], str, int]] = {
     "rsna": (rsna, "invasive", 20),
     "vindr": (vindr, "asymmetry", 18),
 }
+
+
+def with_dicom_images(name: str, folder: Path) -> Path:
+    """Write a set's table, with DICOM images where it comes with pictures."""
+    table = SETS[name][0](folder)
+    for number, file in enumerate(sorted(folder.rglob("*.png"))):
+        dicom(file.with_suffix(".dcm"), number, file.stem, "L")
+        file.unlink()
+    return table

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from published_sets import SETS
+from published_sets import SETS, with_dicom_images
 from small_bundles import small_random_bundle
 from typer.testing import CliRunner
 
@@ -100,3 +100,24 @@ def test_table_of_a_named_set_goes_to_a_judged_head(
         "--repeats", 20, "--out", tmp_path / "judged")  # fmt: skip
 
     assert f"{task} of {table.name}" in judged_tasks(tmp_path / "judged")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_prepared_table_of_a_named_set_needs_its_mapping_for_labels_of_its_own_alone(
+    bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cbis").mkdir()
+    table = with_dicom_images("cbis-ddsm", tmp_path / "cbis")
+    out = tmp_path / "prepared"
+    run("prepare", tmp_path / "cbis", "--out", out, "--table", table, "--mapping", "cbis-ddsm",
+        "--rows", 190, "--columns", 114)  # fmt: skip
+    given = ("--table", out / table.name, "--images", out / "png")
+    own = ("--mapping", (out / table.name).with_suffix(".toml"))
+
+    for task, further in (("mass", ()), ("birads", own)):
+        run("probe", "--bundle", bundle, "--task", task, *given, *further,
+            "--epochs", 1, "--out", tmp_path / task)  # fmt: skip
+        run("evaluate", "--bundle", bundle, *given, *further, "--quick", "--only", "probe",
+            "--repeats", 20, "--out", tmp_path / f"{task} judged")  # fmt: skip
+        assert f"{task} of {table.name}" in judged_tasks(tmp_path / f"{task} judged")

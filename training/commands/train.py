@@ -14,6 +14,7 @@ from training.commands.detect import detect
 from training.commands.evaluate import evaluate
 from training.commands.factor import factor
 from training.commands.heads import calibrate, finetune, probe
+from training.commands.options import MappingOption
 from training.commands.pack import pack
 from training.phantoms.family import Family
 from training.terminal import install_hint, one_line_errors, say
@@ -101,6 +102,7 @@ def prepare(
             "or your own labels; may be repeated. Default: every image of the folder.",
         ),
     ] = None,
+    mapping: MappingOption = None,
     rows: Annotated[
         int, typer.Option(min=64, max=8192, help="Height of the pictures in pixels.")
     ] = 1520,
@@ -123,12 +125,14 @@ def prepare(
     Example: mammoclip-train prepare vindr/images --table vindr/finding_annotations.csv
     --out prepared --processes 8
     """
+    from training.data.table_mapping import read_mapping
     from training.preparation.prepare_folder import Order, prepare_folder
 
     order = Order(
         source=source,
         out=out,
         tables=tuple(table or ()),
+        mapping=read_mapping(mapping) if mapping else None,
         rows=rows,
         columns=columns,
         processes=processes,

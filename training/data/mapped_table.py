@@ -65,6 +65,9 @@ def read_mapped(
     files = tuple(dict.fromkeys(frame["file"]))
     frame["image"] = frame["file"].map({file: place for place, file in enumerate(files)})
     notes = _silent_images(frame, mapping)
+    if mapping.image_is == "header" and set(cells["line"]) - set(frame["line"]):
+        count = len(set(cells["line"]) - set(frame["line"]))
+        notes.append(f"{count} rows have no DICOM image")
     _check_facts(frame, faults)
     frame = _settle_splits(frame, mapping, faults, notes)
     _settle_labels(frame, mapping, labels, faults, notes)

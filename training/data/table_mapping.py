@@ -60,7 +60,11 @@ _LABEL_KEYS: Final = {
     "of_examination",
 }
 
-_TAKEN: Final = {*FIELDS, "line", "file", "part", "breast", "side"}
+_TAKEN: Final = {
+    *FIELDS,
+    *("line", "file", "part", "breast", "side"),
+    *("patient_id", "image_id", "sop_instance_uid", "machine_id"),
+}
 """What an image's other columns are called."""
 
 Names = tuple[str, ...]

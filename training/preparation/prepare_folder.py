@@ -7,11 +7,13 @@ from typing import Final
 
 from training.data.splits import check_no_leak
 from training.data.table_formats import REPORTS, recognised
+from training.data.table_mapping import TableMapping
 from training.data.table_reading import read_cells, read_table
 from training.data.table_writing import write_table
 from training.errors import LeakError, SettingsError, TableError
 from training.preparation.dicom_folder import SourceFolder
 from training.preparation.dicom_header import DicomHeader
+from training.preparation.mapped_own_table import described, read_as_own
 from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
 from training.preparation.prepared_folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
 from training.preparation.prepared_tables import (
@@ -45,6 +47,7 @@ class Order:
     ----------
     source : folder of DICOM files
     tables : of which each picture is a row; empty for all images of the folder
+    mapping : of the one table's columns and words, or None
     rows, columns : pixels of the pictures
     folds : parts of the patients that tables without a split or folds get; 0 for none
     """
@@ -52,6 +55,7 @@ class Order:
     source: Path
     out: Path
     tables: tuple[Path, ...] = ()
+    mapping: TableMapping | None = None
     rows: int = 1520
     columns: int = 912
     processes: int = 1
@@ -105,7 +109,7 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
     """
     if not order.source.is_dir():
         raise SettingsError(f"{order.source} is not a folder: give the folder of DICOM files")
-    tables = read_tables(order)
+    tables, resolved = read_tables(order)
     settings = {"format": 1, "mode": "published", "rows": order.rows, "columns": order.columns}
     with opened(order.out, settings) as folder:
         source = SourceFolder(order.source, order.out)
@@ -126,17 +130,25 @@ def prepare_folder(order: Order, progress: Progress) -> Outcome:
             made=made,
             kept=len(pictures) - made,
             failures=[*wanted.failures.values(), *failures],
-            notes=_notes(source, wanted, pictures),
+            notes=[*resolved, *_notes(source, wanted, pictures)],
         )
         _write_tables(order, tables, wanted, pictures, outcome)
     return outcome
 
 
-def read_tables(order: Order) -> list[Table]:
-    """Read and check all tables; the faults of all of them are reported at once."""
+def read_tables(order: Order) -> tuple[list[Table], tuple[str, ...]]:
+    """Read and check all tables; the faults of all of them are reported at once.
+
+    Returns
+    -------
+    tables, and what a rule of the mapping resolved in them
+    """
     tables: list[Table] = []
+    notes: tuple[str, ...] = ()
     faults: list[str] = []
-    for path in order.tables:
+    if order.mapping is not None:
+        tables, notes = _mapped_table(order, order.mapping)
+    for path in () if order.mapping else order.tables:
         try:
             layout = recognised(path)
             rows = read_table(path, layout)
@@ -158,12 +170,29 @@ def read_tables(order: Order) -> list[Table]:
         if (order.out / name).exists() and (order.out / name).samefile(table.path):
             raise SettingsError(f"{table.path} lies where the prepared table would be written")
         targets[name] = table.path
-    return tables
+    return tables, notes
+
+
+def _mapped_table(order: Order, mapping: TableMapping) -> tuple[list[Table], tuple[str, ...]]:
+    if len(order.tables) != 1:
+        raise SettingsError(
+            "--mapping is of one --table: name one; [files] of a mapping joins several"
+        )
+    if order.out.resolve().is_relative_to(order.source.resolve()):
+        raise SettingsError(
+            f"--out {order.out} lies in {order.source}, where the mapping looks for images: "
+            "name another folder"
+        )
+    table, notes = read_as_own(order.tables[0], mapping, order.source)
+    return [table], notes
 
 
 def target_of(table: Table) -> str:
     """Return the name under which a table is written again."""
-    return IMAGE_TEXT_NAME if table.layout is REPORTS else table.path.name
+    if table.layout is REPORTS:
+        return IMAGE_TEXT_NAME
+    is_parquet = table.path.suffix.lower() == ".parquet"
+    return f"{table.path.stem}.csv" if is_parquet else table.path.name
 
 
 def _make_pictures(
@@ -223,6 +252,10 @@ def _write_tables(
             outcome.notes.append(f"{target_of(table)} is not written: no row of it is left")
             continue
         write_table(order.out / target_of(table), frame)
+        if order.mapping is not None:
+            own_mapping = (order.out / target_of(table)).with_suffix(".toml")
+            own_mapping.write_text(described(order.mapping, frame), encoding="utf-8")
+            outcome.notes.append(f"{own_mapping}: for --mapping, if a label is no built-in task")
         outcome.tables[target_of(table)] = len(frame)
     own_folds = {} if tables else folds
     shown = {picture.image: (picture, reference) for reference, picture in made.items()}

@@ -407,7 +407,7 @@ def test_label_that_is_no_task_without_a_mapping_says_so(own, small_bundle):
         out=own.parent / "out",
     )
 
-    with pytest.raises(SettingsError, match="'Risiko': .*; --mapping makes other labels of a tab"):
+    with pytest.raises(SettingsError, match=r"'Risiko': .*; --mapping makes other labels of a tab"):
         make_head(order)
 
 
