@@ -38,6 +38,8 @@ def captions(
     from training.preparation.structured_captions import write_captions
 
     written = write_captions(table, read_mapping(mapping), images, out, seed)
+    for note in written.notes:
+        say(f"{table.name}: {note}")
     say(
         f"{written.breasts} breasts; {written.silent} left out, of which the table says nothing "
         "that has a sentence"

@@ -36,10 +36,12 @@ class Captions:
     ----------
     breasts : rows of the table
     silent : breasts of which the table says nothing that has a sentence
+    notes : what the mapping left unknown or resolved
     """
 
     breasts: int
     silent: int
+    notes: tuple[str, ...] = ()
 
 
 def write_captions(
@@ -94,7 +96,7 @@ def write_captions(
     import pandas as pd
 
     write_table(out, pd.DataFrame(written))
-    return Captions(breasts=len(written), silent=silent)
+    return Captions(breasts=len(written), silent=silent, notes=read.notes)
 
 
 def _sections(
