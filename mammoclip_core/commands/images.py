@@ -64,7 +64,8 @@ def images(
 
     Example: mammoclip-predict images archive/ --out results.parquet --processes 2
 
-    Exit status: 0 if the table is written, 1 if something is wrong, 2 for wrong usage.
+    Exit status: 0 if the table is written, 1 if every image in it failed or something is wrong, 2
+    for wrong usage.
     """
     with one_line_errors():
         from mammoclip_core.images.selection import Generated2D
@@ -94,10 +95,13 @@ def images(
         summary = analyze_many(paths, out, orders, progress)
         typer.echo(
             f"{out}: {counted(summary.studies, 'study', 'studies')} "
-            f"({summary.resumed_at} of them by an earlier run), "
+            f"({summary.resumed_at} of them by an earlier run), {summary.failed} of "
+            f"{counted(summary.answered + summary.failed, 'image')} failed, "
             f"{counted(summary.unused, 'file')} passed over",
             err=True,
         )
+    if summary.failed and not summary.answered:
+        raise typer.Exit(1)
 
 
 class ProgressLines:

@@ -1,13 +1,15 @@
 """One run over many studies: find them, have processes answer them, write one table."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mammoclip_core.errors import ComputingError, CoreError
+from mammoclip_core.findings import ImageStatus
 from mammoclip_core.many_studies.engine_process import EngineOrder, EngineProcess, Failed, Ready
 from mammoclip_core.many_studies.finding_files import files_in
 from mammoclip_core.many_studies.journal import Journal, JournalError, StudyToDo, as_text, packed
@@ -32,11 +34,14 @@ class RunSummary:
     ----------
     unused : files that were passed over when the studies were looked for
     resumed_at : studies that an earlier run had done
+    answered, failed : images with an answer, and those without one, for a reason that the table has
     """
 
     studies: int
     unused: int
     resumed_at: int
+    answered: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +117,29 @@ def _run(
             engines.answer(progress.on_study)
         finally:
             engines.close()
-        rows = ({**row, **engines.identity} for row in journal.rows())
+        images: Counter[str] = Counter()
+        rows = ({**row, **engines.identity} for row in _counted(journal.rows(), images))
         write_table(rows, out, folder / f"part{out.suffix}")
-        summary = RunSummary(studies=journal.studies, unused=journal.unused, resumed_at=resumed_at)
+        summary = RunSummary(
+            studies=journal.studies,
+            unused=journal.unused,
+            resumed_at=resumed_at,
+            answered=images[ImageStatus.ANALYSED],
+            failed=images[ImageStatus.FAILED],
+        )
         journal.delete()
     return summary
+
+
+def _counted(rows: Iterator[dict[str, Any]], images: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Pass rows on, and count the images among them by their status; those of one are together."""
+    last = None
+    for row in rows:
+        if row["level"] == "image":
+            image = (row["study"], row.get("file"), row.get("frame"))
+            images[row["status"]] += image != last
+            last = image
+        yield row
 
 
 def _facts(paths: Sequence[Path], order: EngineOrder) -> dict[str, str]:

@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,6 +76,8 @@ class DecodingProcess:
     def read(self, path: Path, frame: int, longest_seconds: float = math.inf) -> StoredImage:
         """Read one image as `read_image` does; its arrays cannot be written.
 
+        A picture is named by `path` as it is spelt here, whatever the process is asked for.
+
         Raises
         ------
         PixelError
@@ -86,7 +89,8 @@ class DecodingProcess:
         """
         self._require_started()
         self.images += 1
-        request = json.dumps({"path": str(path.absolute()), "frame": frame}).encode()
+        asked = str(path.absolute())  # it keeps the working folder that it started in
+        request = json.dumps({"path": asked, "frame": frame}).encode()
         block = self._memory.take()
         try:
             with suppress(ConnectionError):  # it has ended: then no answer comes either
@@ -102,9 +106,12 @@ class DecodingProcess:
             self._memory.give_back(block)
             raise PixelError(answer["problem"])
         try:
-            return from_message(answer, self._memory.show(block))
+            image = from_message(answer, self._memory.show(block))
         except (LookupError, TypeError, ValueError) as error:
             raise self._ended("its answer is not one") from error
+        if image.sop_instance_uid == asked:
+            return replace(image, sop_instance_uid=str(path))
+        return image
 
     def _require_started(self) -> None:
         if self._is_ready:

@@ -349,6 +349,24 @@ def test_prepared_picture_has_the_scores_of_its_mammogram(
     assert picture == pytest.approx(dicom, abs=1e-4)
 
 
+@pytest.mark.parametrize("names", [["a.png"], ["a.png", "b.png"]])
+def test_pictures_may_be_named_from_the_working_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    (tmp_path / "study").mkdir()
+    for name in names:
+        Image.fromarray(breast(400, 300)).save(tmp_path / "study" / name)
+    monkeypatch.chdir(tmp_path)
+
+    result = run("image", "study", "--json")
+
+    images = from_json(result.stdout).images
+    assert [(image.sop_instance_uid, str(image.status)) for image in images] == [
+        (f"study/{name}", "analysed") for name in names
+    ]
+    assert result.exit_code == 0
+
+
 def test_real_mammogram_has_the_scores_of_its_prepared_picture(run: Run, tmp_path: Path) -> None:
     words = tokenizer(tmp_path / "words")
     checkpoint = write_pretraining(

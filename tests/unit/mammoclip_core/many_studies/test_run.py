@@ -13,8 +13,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from core_factory import breast, mammogram, save
+from PIL import Image
 from started_processes import started_process
 
 from mammoclip_core.commands.images import ProgressLines
@@ -116,6 +118,31 @@ def test_run_that_is_killed_twice_ends_with_the_rows_of_an_undisturbed_one(
     assert all(row["score"] and row["threshold"] and row["laterality"] == "L" for row in analysed)
     assert {row["view_position"] for row in analysed} == {"MLO"}
     assert [row["reason"] != "" for row in rows if row["file"] == str(bad)] == [True]
+
+
+def test_pictures_named_from_the_working_folder_have_answers_and_failed_ones_are_counted(
+    random_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study").mkdir()
+    Image.fromarray(breast(400, 300)).save("study/good.png")
+    Image.fromarray(np.zeros((400, 300), np.uint16)).save("study/black.png")
+    how = ("--device", "cpu", "--out")
+
+    assert finished(random_bundle, "study", *how, "out.csv") == 0
+    assert capfd.readouterr().err.endswith(
+        "out.csv: 1 studies (0 of them by an earlier run), 1 of 2 images failed,"
+        " 0 files passed over\n"
+    )
+    Path("study/good.png").unlink()
+    assert finished(random_bundle, "study", *how, "none.csv") == 1
+
+    statuses = {(row["file"], row["status"]) for row in read(Path("out.csv")) if row["file"]}
+    assert statuses == {("study/black.png", "failed"), ("study/good.png", "analysed")}
+    assert [row["status"] for row in read(Path("none.csv"))] == ["failed"]
 
 
 def test_engine_processes_that_are_killed_are_replaced_and_no_study_is_lost(
