@@ -15,6 +15,7 @@ from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import PUBLISHED_SIZE, PreparedImage, prepare
 from mammoclip_core.manifest import Preprocessing
 from training.data.boxes import Boxes
+from training.data.data_facts import facts_of_data
 from training.data.image_files import find_named
 from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak
@@ -106,6 +107,22 @@ def with_usable_pictures(images: Sequence[BoxedImage], *, skip: bool, say: Say) 
     """Leave out images whose pictures are missing or damaged, or refuse them: TableError."""
     gone = require_usable([image.file for image in images], skip=skip, say=say)
     return [image for image in images if image.file not in gone]
+
+
+def facts_of(images: Sequence[BoxedImage], preprocessing: Preprocessing) -> dict[str, str]:
+    """Return what a training on these images depends on; lesions' sizes are only judged by."""
+    said = [
+        [
+            image.image_id,
+            image.patient_id,
+            image.split,
+            [int(edge) for edge in image.size],
+            sorted(image.shown),
+            {attribute: boxes.tolist() for attribute, boxes in sorted(image.boxes.items())},
+        ]
+        for image in images
+    ]
+    return facts_of_data([image.file for image in images], said, preprocessing)
 
 
 def read_boxed_images(

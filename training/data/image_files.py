@@ -1,11 +1,9 @@
 """Where a table's images lie: by name anywhere below some folders, or by the path it gives."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.file_digest import file_sha256
 from training.errors import TableError
 
 _NAMED: Final = 5
@@ -98,11 +96,3 @@ def _refuse(names: Sequence[str], fault: str, table: Path) -> None:
 
 def _listed(folders: Sequence[Path]) -> str:
     return ", ".join(map(str, folders))
-
-
-def contents_sha256(files: Sequence[Path]) -> str:
-    """Condense what files hold, in their order, to 64 hexadecimal digits.
-
-    Not their names and times: a picture that was made again, or was put elsewhere, is known.
-    """
-    return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()

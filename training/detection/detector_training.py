@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from mammoclip_core.engines.torch_computing import TorchComputer
-from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.detector import Detector
 from training.bundles.bundle_facts import bundle_facts
@@ -16,6 +15,7 @@ from training.data.boxed_images import (
     BOXED_FINDINGS,
     BoxedImage,
     attribute_of,
+    facts_of,
     read_boxed_images,
     with_usable_pictures,
 )
@@ -123,7 +123,7 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     )
     run = RunState(
         order.out / f"{order.finding}-unfinished.ckpt",
-        _run_facts(order, manifest),
+        _run_facts(order, manifest, images),
         say,
         is_writer=ranks.is_first,
     )
@@ -161,11 +161,13 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     return figures
 
 
-def _run_facts(order: DetectionOrder, manifest: Manifest) -> dict[str, str]:
+def _run_facts(
+    order: DetectionOrder, manifest: Manifest, images: Sequence[BoxedImage]
+) -> dict[str, str]:
     """Return what the training depends on: a killed run with others is not taken up."""
     return {
         "bundle": manifest.weights_sha256,
-        "table": file_sha256(order.table),
+        **facts_of(images, manifest.preprocessing),
         "finding": order.finding,
         "settings": str(replace(order.settings, device="", workers=0, ranks=ALONE)),
         "percent": str(order.percent),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.engines.embeddings import embed_files
 from mammoclip_core.manifest import Manifest, read_manifest
-from training.data.image_files import contents_sha256
+from training.data.data_facts import contents_sha256
 from training.errors import TableError
 from training.learning.ranks import ALONE, Ranks
 

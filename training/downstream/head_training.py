@@ -1,16 +1,15 @@
 """``mammoclip-train probe`` and ``finetune``: from a bundle to a trained and judged head."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
 from training.bundles.bundle_facts import bundle_facts
 from training.data.augmentation import AugmentationPreset
+from training.data.data_facts import facts_of_data
 from training.data.table_mapping import TableMapping
 from training.downstream.cases import Protocol, divide
 from training.downstream.features import image_features
@@ -195,10 +194,11 @@ def train_head(
 
 def run_facts(bundle: Path, data: LabelledImages, plan: Plan) -> dict[str, str]:
     """Return what a head's training depends on: a killed run with others is not taken up."""
+    manifest = read_manifest(bundle)
+    said = [data.rows.to_csv(), data.images.to_csv(), dict(data.labels)]
     return {
-        "bundle": read_manifest(bundle).weights_sha256,
-        "table": file_sha256(data.table),
-        "images": hashlib.sha256("\n".join(map(str, data.files)).encode()).hexdigest(),
+        "bundle": manifest.weights_sha256,
+        **facts_of_data(data.files, said, manifest.preprocessing),
         "task": plan.task.name,
         "setting": f"{plan.setting}, {plan.protocol}",
         "recipe": str(plan.recipe),

@@ -23,12 +23,13 @@ from training.data.boxed_images import (
     BoxedImage,
     PreparedFiles,
     attribute_of,
+    facts_of,
     read_boxed_images,
     with_usable_pictures,
 )
 from training.data.breast_records import read_image_text_table
+from training.data.data_facts import contents_sha256
 from training.data.held_out_patients import held_out
-from training.data.image_files import contents_sha256
 from training.errors import SettingsError
 from training.factor.attributes import (
     attribute_embedding,
@@ -231,7 +232,6 @@ def _fitted(
     kinds = labels @ (2 ** np.arange(labels.shape[1]))  # each combination is to be on both sides
     is_validation = held_out([image.patient_id for image in used], kinds.tolist())
     say(f"feature maps of {len(used)} images")
-    images_sha256 = contents_sha256([image.file for image in used])
     maps = cache_feature_maps(
         order.out / "maps",
         encoder,
@@ -239,7 +239,7 @@ def _fitted(
         PreparedFiles(used, manifest.preprocessing),
         manifest.preprocessing,
         weights_sha256=manifest.weights_sha256,
-        images_sha256=images_sha256,
+        images_sha256=contents_sha256([image.file for image in used]),
         with_flips=order.with_flips,
         device=order.device,
         ranks=order.ranks,
@@ -257,19 +257,20 @@ def _fitted(
         ),
         run=RunState(
             order.out / RUN_NAME,
-            _run_facts(order, manifest, images_sha256),
+            _run_facts(order, manifest, used),
             say,
             is_writer=order.ranks.is_first,
         ),
     )
 
 
-def _run_facts(order: FactorOrder, manifest: Manifest, images_sha256: str) -> dict[str, str]:
+def _run_facts(
+    order: FactorOrder, manifest: Manifest, used: Sequence[BoxedImage]
+) -> dict[str, str]:
     """Return what the training depends on: a killed run with others is not taken up."""
     return {
         "bundle": manifest.weights_sha256,
-        "table": file_sha256(order.table),
-        "images": images_sha256,
+        **facts_of(used, manifest.preprocessing),
         "reports": "" if order.reports is None else file_sha256(order.reports),
         "findings": ", ".join(order.findings),
         "settings": f"{order.settings}, flips {order.with_flips}",

@@ -1,10 +1,13 @@
 """The command: from tables and pictures to a detector whose boxes a node reports."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -17,9 +20,12 @@ from mammoclip_core.manifest import read_manifest
 from mammoclip_core.published.detector_file import read_detector
 from training.commands.train import app
 from training.data.boxed_images import read_boxed_images
+from training.detection.detector_training import DetectionOrder, train_detector
 from training.detection.examples import read_examples, shown
-from training.detection.fitting import detected, detector_from
+from training.detection.fitting import DetectionSettings, detected, detector_from
 from training.detection.published_file import bundle_with_detector, write_detector
+from training.detection.recipes import detection_recipe
+from training.learning.presets import Preset
 from training.reports.report_synthesis import Attribute
 
 
@@ -148,6 +154,33 @@ def test_picture_of_another_size_than_its_boxes_is_refused(phantom_tables, small
 
     assert result.exit_code == 1
     assert "has 128 x 96 pixels, its boxes are for 1280 x 960" in result.output
+
+
+@pytest.mark.parametrize("change", ["pictures", "labels, patients or parts"])
+def test_finished_detector_of_other_pictures_or_boxes_is_not_taken_for_this_one(
+    phantom_tables, small_bundle, few, tmp_path, change
+):
+    pictures = shutil.copytree(phantom_tables / "png", tmp_path / "png")
+    table = Path(shutil.copy(few, tmp_path / "own.csv"))
+    order = DetectionOrder(
+        bundle=small_bundle, table=table, images=(pictures,), out=tmp_path / "out", finding="mass",
+        settings=DetectionSettings(recipe=detection_recipe(Preset.PAPER, epochs=1)),
+        keeps_run=True,
+    )  # fmt: skip
+    said = []
+    train_detector(order)
+    train_detector(order, said.append)
+    first = next(iter(read_boxed_images(table, [pictures])))
+    if change == "pictures":
+        Image.fromarray(255 - np.asarray(Image.open(first.file))).save(first.file)
+    else:
+        table.write_text(table.read_text().replace(f"{first.patient_id},", "another,"))
+
+    train_detector(order, said.append)
+
+    taken_up = [line for line in said if "taken up" in line or "begins anew" in line]
+    assert "taken up after epoch 1" in taken_up[0]
+    assert f"other settings ({change}): training begins anew" in taken_up[1]
 
 
 def test_finding_without_a_training_image_is_told(phantom_tables, small_bundle, few, tmp_path):

@@ -1,6 +1,7 @@
 """Probes and fine-tunes learn, are chosen by their rules, and answer in a bundle as they did."""
 
 import os
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -14,13 +15,14 @@ from mammoclip_core.engines.choice import load_engine
 from mammoclip_core.engines.computing_options import EngineName
 from mammoclip_core.errors import BundleError
 from mammoclip_core.findings import FindingSource
-from mammoclip_core.manifest import read_manifest
+from mammoclip_core.manifest import read_manifest, write_manifest
 from training.bundles.bundle_encoder import read_image_encoder
 from training.data.augmentation import PLAIN
 from training.downstream.bundle_scores import bundle_scores
 from training.downstream.cases import Cases, Division, Protocol, divide
 from training.downstream.features import image_features
 from training.downstream.finetune import fine_tune
+from training.downstream.head_training import run_facts
 from training.downstream.heads import Plan, save_head
 from training.downstream.labelled_images import read_labelled
 from training.downstream.new_bundle import with_head
@@ -163,6 +165,61 @@ def test_features_are_known_by_what_the_files_hold(own, small_bundle, tmp_path):
 
     assert not np.array_equal(before.features, after.features)
     assert len(list((tmp_path / "cache").glob("*/*.npz"))) == 2
+
+
+def other_label(folder, bundle):
+    table = folder / "own.csv"
+    table.write_text(table.read_text().replace("training,1,A", "training,0,A", 1))
+
+
+def other_patient(folder, bundle):
+    table = folder / "own.csv"
+    table.write_text(table.read_text().replace("1-L.png,P1", "1-L.png,P0"))
+
+
+def other_part(folder, bundle):
+    table = folder / "own.csv"
+    table.write_text(table.read_text().replace("test", "training", 2))
+
+
+def other_picture(folder, bundle):
+    picture = cv2.imread(str(folder / "3-R.png"), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(folder / "3-R.png"), 255 - picture)
+
+
+def other_preprocessing(folder, bundle):
+    manifest = read_manifest(bundle)
+    write_manifest(
+        replace(manifest, preprocessing=replace(manifest.preprocessing, mean=0.25)), bundle
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "differing"),
+    [
+        (other_label, {"labels, patients or parts"}),
+        (other_patient, {"labels, patients or parts"}),
+        (other_part, {"labels, patients or parts"}),
+        (other_picture, {"pictures"}),
+        (other_preprocessing, {"preprocessing"}),
+        (lambda folder, bundle: folder.rename(folder.with_name("moved")), set()),
+    ],
+)
+def test_run_is_known_by_pictures_and_what_is_said_of_them(
+    pictures, small_bundle, tmp_path, change, differing
+):
+    def facts(folder):
+        table = folder if folder.is_dir() else folder.with_name("moved")
+        return run_facts(bundle, read_labelled(table / "own.csv", [table]), plan())
+
+    folder = shutil.copytree(pictures, tmp_path / "own")
+    bundle = shutil.copytree(small_bundle, tmp_path / "bundle")
+    before = facts(folder)
+
+    change(folder, bundle)
+    after = facts(folder)
+
+    assert {name for name, value in after.items() if before[name] != value} == differing
 
 
 def test_unreadable_images_are_named(own, small_bundle, tmp_path):
