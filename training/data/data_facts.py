@@ -37,10 +37,15 @@ def facts_of_data(files: Sequence[Path], said: Any, preprocessing: Preprocessing
 
 
 def contents_sha256(files: Sequence[Path]) -> str:
-    """Condense what files hold, in their order, to 64 hexadecimal digits.
+    """Condense what files hold, in their order, to 64 hexadecimal digits; raises OSError.
 
-    Not their names and times: a picture that was made again, or was put elsewhere, is known. A
-    process reads a file once, as long as nobody writes to it.
+    Not their names and times: a picture that was made again, or was put elsewhere, is known.
+    """
+    return _sha256("".join(content_digests(files)))
+
+
+def content_digests(files: Sequence[Path]) -> list[str]:
+    """Return the SHA-256 of each file; one that nobody writes to is read once by a process.
 
     Raises
     ------
@@ -48,7 +53,7 @@ def contents_sha256(files: Sequence[Path]) -> str:
         A file cannot be read.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        return _sha256("".join(pool.map(_content_sha256, files)))
+        return list(pool.map(_content_sha256, files))
 
 
 def _content_sha256(file: Path) -> str:

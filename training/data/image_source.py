@@ -64,7 +64,11 @@ class PictureFolder:
 
 
 class ImageArray:
-    """Images of one size in one array, mapped from disk: what is not read costs no memory."""
+    """Images of one size in one array, mapped from disk: what is not read costs no memory.
+
+    Its folder holds an array ``images.npy``, (N, rows, columns) uint8, and ``images.json``: the
+    names in their order, of pictures with the SHA-256 of what each held.
+    """
 
     def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
         self._images = np.load(folder / ARRAY_NAME, mmap_mode="r")

@@ -1,5 +1,6 @@
 """Prepared pictures as one array of uint8 on disk: pretraining reads it without decoding."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from training.data.array_file import new_array
+from training.data.data_facts import content_digests
 from training.data.image_source import ARRAY_NAME, NAMES_NAME
 from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
@@ -61,20 +63,22 @@ def pack_pictures(order: PackOrder, progress: Progress, say: Say = NOTHING_SAID)
     TableError
         There is no picture, or some cannot be read.
     SettingsError
-        The folder holds an array of another size, or of other pictures.
+        The folder holds an array of another size, of other pictures, or of what these held before.
     OSError
         The disk is full.
     """
     files = sorted(path for path in order.source.rglob("*") if path.suffix.lower() in _ENDINGS)
     gone = require_usable(files, skip=order.skip_unreadable, say=say)
-    names = [path.relative_to(order.source).as_posix() for path in files if path not in gone]
+    files = [path for path in files if path not in gone]
+    names = [path.relative_to(order.source).as_posix() for path in files]
     if not names:
         raise TableError(f"{order.source}: there is no picture in this folder")
+    pictures = dict(zip(names, content_digests(files), strict=True))
     order.out.mkdir(parents=True, exist_ok=True)
-    facts = {"size": list(order.size), "names": names}
     if (order.out / NAMES_NAME).is_file():
-        _require_same(order.out, facts)
+        _require_same(order, pictures)
         return len(names)
+    facts = {"pictures": _digest([order.size, pictures])}
     images, done = _opened(order, facts, len(names))
     with progress("pictures", len(names)) as advance:
         for _ in range(done):
@@ -86,12 +90,12 @@ def pack_pictures(order: PackOrder, progress: Progress, say: Say = NOTHING_SAID)
                 advance()
             images.flush()
             _write(order.out / _MARKS, facts | {"done": start + len(part)})
-    _write(order.out / NAMES_NAME, names)
+    _write(order.out / NAMES_NAME, pictures)
     (order.out / _MARKS).unlink()
     return len(names)
 
 
-def _opened(order: PackOrder, facts: dict[str, object], count: int) -> tuple[Any, int]:
+def _opened(order: PackOrder, facts: dict[str, str], count: int) -> tuple[Any, int]:
     """Return the array, mapped from disk, and how many of its pictures are written."""
     path, marks = order.out / ARRAY_NAME, order.out / _MARKS
     done = 0
@@ -100,7 +104,8 @@ def _opened(order: PackOrder, facts: dict[str, object], count: int) -> tuple[Any
         done = int(kept.pop("done"))
         if kept != facts:
             raise SettingsError(
-                f"{order.out} holds a part of another array: delete it, or name another --out"
+                f"{order.out} holds a part of an array of other pictures, or of what these held "
+                "before: delete it, or name another --out"
             )
     elif path.exists():
         raise SettingsError(f"{path} is there, and is not of this command: name another --out")
@@ -110,13 +115,21 @@ def _opened(order: PackOrder, facts: dict[str, object], count: int) -> tuple[Any
     return new_array(path, np.uint8, (count, *order.size)), 0
 
 
-def _require_same(out: Path, facts: dict[str, object]) -> None:
+def _require_same(order: PackOrder, pictures: dict[str, str]) -> None:
+    out = order.out
     held = json.loads((out / NAMES_NAME).read_text(encoding="utf-8"))
     shape = np.load(out / ARRAY_NAME, mmap_mode="r").shape
-    if held != facts["names"] or list(shape[1:]) != facts["size"]:
+    if list(held) != list(pictures) or shape[1:] != order.size:
         raise SettingsError(
             f"{out} holds an array of {len(held)} pictures of {shape[1]} x {shape[2]}, and not "
             "these: delete it, or name another --out"
+        )
+    known = held if isinstance(held, dict) else {}  # a list of names says nothing of what they held
+    changed = [name for name, digest in pictures.items() if known.get(name) != digest]
+    if changed:
+        raise SettingsError(
+            f"{len(changed)} of {len(pictures)} pictures are not what they were when {out} was "
+            f"written, {changed[0]} the first: delete it, or name another --out"
         )
 
 
@@ -142,6 +155,10 @@ def _grey(source: Path, size: tuple[int, int], name: str) -> NDArray[np.uint8]:
     except CoreError as error:
         raise TableError(f"{source / name}: {error}") from error
     return np.asarray(grey, np.uint8)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _write(path: Path, content: object) -> None:

@@ -1,6 +1,7 @@
 """Pictures in one array are what pretraining is shown of the pictures themselves."""
 
 import json
+import os
 import resource
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_run_that_was_stopped_goes_on_and_makes_nothing_again(
 
     assert (first, second) == (0, 0), output
     assert made == [*NAMES[:3], "stopped", *NAMES[2:]]
-    assert json.loads((tmp_path / "array" / "images.json").read_text()) == list(NAMES)
+    assert list(json.loads((tmp_path / "array" / "images.json").read_text())) == list(NAMES)
     folder = PictureFolder(pictures, SIZE)
     array = ImageArray(tmp_path / "array", SIZE)
     assert all(torch.allclose(array(name), folder(name)) for name in NAMES)
@@ -85,6 +86,43 @@ def test_array_of_other_pictures_is_not_written_over(pictures: Path, tmp_path: P
 
     assert code == 1
     assert "holds an array of 4 pictures of 96 x 64, and not these" in " ".join(output.split())
+
+
+def made_again(picture: Path) -> None:
+    """Write another picture of the same size, with the time of the former one."""
+    before = picture.stat()
+    cv2.imwrite(str(picture), 255 - cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE))
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_array_of_a_picture_that_was_made_again_is_not_taken_for_this_one(
+    pictures: Path, tmp_path: Path
+) -> None:
+    assert pack(pictures, tmp_path / "array")[0] == 0
+    made_again(pictures / NAMES[2])
+
+    code, output = pack(pictures, tmp_path / "array")
+
+    assert code == 1
+    assert "1 of 4 pictures are not what they were when" in " ".join(output.split())
+    assert f"{NAMES[2]} the first: delete it, or name another --out" in " ".join(output.split())
+
+
+def test_part_of_an_array_does_not_go_on_with_a_picture_that_was_made_again(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(picture_array, "_grey", stopped)
+        assert pack(pictures, tmp_path / "array")[0] != 0
+    made_again(pictures / NAMES[0])
+
+    code, output = pack(pictures, tmp_path / "array")
+
+    assert code == 1
+    assert "of other pictures, or of what these held before: delete it" in " ".join(output.split())
 
 
 def test_damaged_picture_is_named_before_the_array_is_made(pictures: Path, tmp_path: Path) -> None:
