@@ -16,7 +16,12 @@ from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.pretraining_module import Pretraining
-from training.pretraining.resumed_settings import Facts, data_facts, require_same
+from training.pretraining.resumed_settings import (
+    Facts,
+    data_facts,
+    picture_facts,
+    require_same,
+)
 from training.terminal import say
 
 
@@ -119,6 +124,7 @@ class PretrainingData(lightning.LightningDataModule):
         self._training: list[BreastRecord] = []
         self._validation: list[BreastRecord] = []
         self._sources: dict[str, str] = {}
+        self._pictures: Facts = {}
 
     def sets(self) -> list[BreastSet]:
         """Return the sets that are joined."""
@@ -144,6 +150,14 @@ class PretrainingData(lightning.LightningDataModule):
                         "joined need names of their own"
                     )
         records = self._with_usable_pictures(records)
+        self._pictures = picture_facts(
+            {
+                name: self._sources[name]
+                for record in records
+                for names in record.images.values()
+                for name in names
+            }
+        )
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
 
     def _with_usable_pictures(self, records: list[BreastRecord]) -> list[BreastRecord]:
@@ -215,7 +229,7 @@ class PretrainingData(lightning.LightningDataModule):
 
     def _facts(self) -> Facts:
         ranks = 1 if self.trainer is None else self.trainer.world_size
-        return data_facts(asdict(self.settings), ranks)
+        return data_facts(asdict(self.settings), ranks) | self._pictures
 
     def _loader(
         self, records: list[BreastRecord], augmentation: Augmentation, *, is_shuffled: bool

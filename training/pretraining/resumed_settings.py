@@ -1,11 +1,13 @@
 """A run that is taken up goes on by the settings it began with, or is refused."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from mammoclip_core.file_digest import file_sha256
+from training.data.image_source import NAMES_NAME, is_picture_folder
 from training.errors import SettingsError
 from training.pretraining.network import NetworkSettings
 
@@ -40,6 +42,28 @@ def data_facts(settings: Mapping[str, Any], ranks: int) -> Facts:
         if name not in {"workers", "skip_unreadable"}
     }
     return {**facts, "processes that train together": ranks}
+
+
+def picture_facts(folders: Mapping[str, str]) -> Facts:
+    """Return what of the pictures themselves a run must keep: their names, and files' sizes.
+
+    Not what the files hold: of hundreds of thousands that would be read again at each start. An
+    array's ``images.json`` is condensed in their place: `pack` keeps there what each held.
+
+    Parameters
+    ----------
+    folders : of each picture by its name, those that are left out aside
+    """
+    arrays = {
+        folder: file_sha256(Path(folder) / NAMES_NAME)
+        for folder in set(folders.values())
+        if not is_picture_folder(Path(folder))
+    }
+    condensed = hashlib.sha256()
+    for name, folder in sorted(folders.items()):
+        held = arrays.get(folder) or (Path(folder) / name).stat().st_size
+        condensed.update(f"{name}\t{held}\n".encode())
+    return {"pictures": f"{len(folders)} of digest {condensed.hexdigest()[:12]}"}
 
 
 def require_same(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:

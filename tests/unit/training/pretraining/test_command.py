@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
@@ -124,6 +126,31 @@ def test_run_with_other_settings_is_not_taken_up(whole, arguments_for, tiny_data
         assert result.exit_code == 1, option
         assert said in result.output
         assert "--resume none" in result.output
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+@pytest.mark.parametrize("change", ["made again", "left out"])
+def test_run_on_other_pictures_is_not_taken_up(whole, arguments_for, tiny_data, tmp_path, change):
+    out = tmp_path / "run"
+    shutil.copytree(whole / "checkpoints", out / "checkpoints")
+    (out / "checkpoints/finished.ckpt").rename(out / "checkpoints/last.ckpt")
+    images = shutil.copytree(tiny_data / "png", tmp_path / "png")
+    set_of = f"[{{table: {tiny_data / 'image_text.csv'}, images: {images}}}]"
+    options = ("--data.settings.image_text", set_of, "--trainer.max_epochs", "2")
+    elsewhere = CliRunner().invoke(app, ["pretrain", *arguments_for(out, *options)])
+    picture = next(images.rglob("*.png"))
+    if change == "made again":
+        Image.fromarray(np.asarray(Image.open(picture)) // 2).save(picture)
+    else:
+        picture.unlink()
+        options += ("--data.settings.skip_unreadable", "true")
+
+    result = CliRunner().invoke(app, ["pretrain", *arguments_for(out, *options)])
+
+    assert elsewhere.exit_code == 0, elsewhere.output
+    assert result.exit_code == 1
+    assert "pictures was 16 of digest" in result.output
+    assert "--resume none" in result.output
 
 
 @pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
