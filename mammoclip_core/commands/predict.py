@@ -175,7 +175,7 @@ def embed(
         int,
         typer.Option(
             min=0,
-            help="Images of each file shard-N.npz in the folder; those that are there are not"
+            help="Images of each file shard-N.npz in the folder; those that are whole are not"
             " made again. 0 writes one file.",
         ),
     ] = 0,
@@ -196,19 +196,30 @@ def embed(
     Exit status: 0 if every file has a row, 1 if a file failed (it is named) or on an error.
     """
     with one_line_errors():
-        from mammoclip_core.engines.choice import load_model
+        from mammoclip_core.engines.choice import embedding_library
+        from mammoclip_core.engines.loading import load_bundle
         from mammoclip_core.images.decoding.decoding_pool import DecodingPool
         from mammoclip_core.images.image_file import read_image
-        from mammoclip_core.many_studies.embedding_shards import to_embed, write_embeddings
+        from mammoclip_core.many_studies.embedding_shards import (
+            shard_facts,
+            to_embed,
+            write_embeddings,
+            write_shards,
+        )
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, None)
         options = ComputingOptions(precision=precision)
-        model = load_model(folder, engine=engine, device=device, options=options)
+        library = embedding_library(engine, device, options)
+        model, _ = load_bundle(folder, library)
         chosen, failures = to_embed(files)
         with DecodingPool() as decoding:
             read = decoding.read_image if len(chosen) > 1 else read_image
-            failures.update(write_embeddings(model, chosen, out, shard, read))
+            if shard:
+                facts = shard_facts(model.manifest, library.identity)
+                failures.update(write_shards(model, chosen, out, shard, facts=facts, read=read))
+            else:
+                failures.update(write_embeddings(model, chosen, out, read))
     for file, reason in failures.items():
         typer.echo(f"mammoclip-predict: {file}: {reason}", err=True)
     if failures:

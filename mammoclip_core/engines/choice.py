@@ -118,14 +118,23 @@ def load_model(
     device: str = "cpu",
     options: ComputingOptions | None = None,
 ) -> Predictor:
-    """Load the image side of a bundle for its embeddings; raises what `load_engine` does.
+    """Load the image side of a bundle for its embeddings; raises what `load_engine` does."""
+    return load_bundle(bundle, embedding_library(engine, device, options))[0]
+
+
+def embedding_library(
+    engine: EngineName = EngineName.AUTO,
+    device: str = "cpu",
+    options: ComputingOptions | None = None,
+) -> NetworkLibrary:
+    """Return the library that computes embeddings; raises what `network_library` does.
 
     ``auto`` means torch wherever it is installed: embeddings are compared with others' numbers,
     and OpenVINO's features of a B5 differ from the official ones by up to 2e-4.
     """
     if engine is EngineName.AUTO and is_installed("torch"):
         engine = EngineName.TORCH
-    return load_bundle(bundle, network_library(engine, device, options))[0]
+    return network_library(engine, device, options)
 
 
 def require_torch(purpose: str) -> None:

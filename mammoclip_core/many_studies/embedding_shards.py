@@ -1,15 +1,24 @@
 """Embeddings of the images of folders and lists, in one file or in several of limited size."""
 
-from collections.abc import Iterable, Sequence
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mammoclip_core.engines.embeddings import ImageEmbeddings, embed_files
 from mammoclip_core.engines.predictor import Predictor
 from mammoclip_core.errors import CoreError
+from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.images.image_file import ReadImage
+from mammoclip_core.manifest import Manifest
 from mammoclip_core.many_studies.finding_files import LIST_NAMES, files_in
 from mammoclip_core.many_studies.journal import as_text
 from mammoclip_core.many_studies.lasting_files import put_in_place
@@ -19,7 +28,15 @@ class ShardError(CoreError):
     """A folder holds shards of other files or of another bundle; the message says what to do."""
 
 
-_WEIGHTS: Final = "bundle_sha256"
+_FACTS: Final = {
+    "bundle_sha256": "another bundle",
+    "engine": "another engine or precision",
+    "preprocessing": "another preparation of the pixels",
+}
+"""What a shard says of how it was made, and in words what another value is."""
+
+_DAMAGED: Final = (BadZipFile, EOFError, KeyError, ValueError, zlib.error)
+_THREADS: Final = 8
 
 
 def to_embed(paths: Iterable[Path]) -> tuple[list[Path], dict[str, str]]:
@@ -42,68 +59,140 @@ def to_embed(paths: Iterable[Path]) -> tuple[list[Path], dict[str, str]]:
 
 
 def write_embeddings(
-    model: Predictor, paths: Sequence[Path], out: Path, shard: int, read: ReadImage
+    model: Predictor, paths: Sequence[Path], out: Path, read: ReadImage
 ) -> dict[str, str]:
-    """Write the embeddings of images, and return why some have none.
+    """Write the embeddings of images into one file, and return why some have none."""
+    result = embed_files(model, paths, read)
+    if result.files:
+        np.savez_compressed(out, allow_pickle=False, **_arrays(result))
+    return dict(result.failures)
+
+
+def shard_facts(manifest: Manifest, computed_by: EngineIdentity) -> dict[str, str]:
+    """Return what embeddings depend on beside the images: it stands in each shard."""
+    return {
+        "bundle_sha256": manifest.weights_sha256,
+        "engine": str(computed_by),
+        "preprocessing": json.dumps(asdict(manifest.preprocessing)),
+    }
+
+
+def write_shards(
+    model: Predictor,
+    paths: Sequence[Path],
+    out: Path,
+    shard: int,
+    *,
+    facts: Mapping[str, str],
+    read: ReadImage,
+) -> dict[str, str]:
+    """Write the embeddings of images into shards, and return why some have none.
+
+    A shard is there whole or not at all. One that is there is not made again, unless it is damaged;
+    its images are read once more, to tell whether they still are what it was made of.
 
     Parameters
     ----------
-    out : file, or the folder of the shards
-    shard : images of a shard; 0 for one file
-        A shard is there whole or not at all, and one that is there is not made again.
+    out : folder
+    shard : images of a shard
+    facts : of `shard_facts`
 
     Raises
     ------
     ShardError
-        A shard that is there is of other files or of another bundle.
+        A shard that is there was made of other files or otherwise.
     """
-    if not shard:
-        result = embed_files(model, paths, read)
-        if result.files:
-            _write(result, out)
-        return dict(result.failures)
     out.mkdir(parents=True, exist_ok=True)
     failures: dict[str, str] = {}
     for number, first in enumerate(range(0, len(paths), shard)):
         asked = paths[first : first + shard]
         target = out / f"shard-{number:05d}.npz"
-        if target.exists():
-            failures |= _failures_of(target, asked, model)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            digests = dict(zip(map(str, asked), pool.map(_content_sha256, asked), strict=True))
+        finished = _finished(target)
+        if finished is not None:
+            _require_same(target, finished, digests, facts)
+            failures |= finished.failures
             continue
         result = embed_files(model, asked, read)
         part = out / "part.npz"
-        _write(result, part, failed=result.failures, weights=model.manifest.weights_sha256)
+        failed = list(result.failures)
+        np.savez_compressed(
+            part,
+            allow_pickle=False,
+            **_arrays(result),
+            failed=np.array(failed, np.str_),
+            reasons=np.array([result.failures[name] for name in failed], np.str_),
+            sha256=np.array([digests[name] for name in (*result.files, *failed)], np.str_),
+            **{name: np.array(value) for name, value in facts.items()},
+        )
         put_in_place(part, target)
         failures |= result.failures
     return failures
 
 
-def _write(
-    result: ImageEmbeddings,
-    path: Path,
-    failed: "Iterable[str] | None" = None,
-    weights: str = "",
-) -> None:
-    arrays = {
+def _arrays(result: ImageEmbeddings) -> dict[str, NDArray[Any]]:
+    return {
         "files": np.array(result.files, np.str_),
         "features": result.features,
         "embeddings": result.embeddings,
     }
-    if failed is not None:
-        arrays["failed"] = np.array(list(failed), np.str_)
-        arrays["reasons"] = np.array([result.failures[name] for name in failed], np.str_)
-        arrays[_WEIGHTS] = np.array(weights)
-    np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
-def _failures_of(path: Path, asked: Sequence[Path], model: Predictor) -> dict[str, str]:
-    """Return the failures that a finished shard states, if it is of these files."""
-    with np.load(path, allow_pickle=False) as shard:
-        failures = dict(zip(shard["failed"].tolist(), shard["reasons"].tolist(), strict=True))
-        files = {*shard["files"].tolist(), *failures}
-        weights = str(shard[_WEIGHTS])
-    if files != set(map(str, asked)) or weights != model.manifest.weights_sha256:
-        raise ShardError(
-            f"{path} is of other files or of another bundle: choose another --out, or delete it"
+def _content_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; nothing of one that cannot be read, which then fails."""
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finished:
+    """What a shard says of itself.
+
+    Attributes
+    ----------
+    digests : SHA-256 of each file, those that failed too
+    facts : as `shard_facts`
+    """
+
+    digests: Mapping[str, str]
+    failures: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
+def _finished(path: Path) -> _Finished | None:
+    """Read a shard whole; None where there is none, or it is damaged and has to be made again."""
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as shard:
+            arrays = {name: shard[name] for name in shard.files}
+        files, failed, reasons, sha256 = (
+            arrays[name].tolist() for name in ("files", "failed", "reasons", "sha256")
         )
-    return failures
+        return _Finished(
+            digests=dict(zip([*files, *failed], sha256, strict=True)),
+            failures=dict(zip(failed, reasons, strict=True)),
+            facts={name: str(arrays[name]) for name in _FACTS},
+        )
+    except _DAMAGED:
+        return None
+
+
+def _require_same(
+    path: Path, finished: _Finished, digests: Mapping[str, str], facts: Mapping[str, str]
+) -> None:
+    """Refuse a shard that differs from what would be made now; raises ShardError."""
+    changed = [name for name, digest in digests.items() if finished.digests.get(name) != digest]
+    if finished.digests.keys() != digests.keys():
+        other = "other files"
+    elif changed:
+        other = f"what files held before, {len(changed)} of them, {changed[0]} the first"
+    else:
+        other = " and ".join(
+            words for name, words in _FACTS.items() if finished.facts[name] != facts[name]
+        )
+    if other:
+        raise ShardError(f"{path} is of {other}: choose another --out, or delete it")
