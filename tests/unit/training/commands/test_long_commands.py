@@ -82,7 +82,7 @@ def weights_of(out: Path) -> dict[str, torch.Tensor]:
     found = {}
     for file in sorted([*out.rglob("*.pth"), *out.rglob("factor.safetensors")]):
         own = load_file(file) if file.suffix == ".safetensors" else torch.load(file, mmap=True)
-        state = own.get("model", own)
+        state = own.get("model", own.get("state_dict", own))
         name = str(file.relative_to(out))
         found |= {f"{name} {key}": value for key, value in state.items()}
     assert found
