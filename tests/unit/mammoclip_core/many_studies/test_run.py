@@ -134,7 +134,7 @@ def test_pictures_named_from_the_working_folder_have_answers_and_failed_ones_are
 
     assert finished(random_bundle, "study", *how, "out.csv") == 0
     assert capfd.readouterr().err.endswith(
-        "out.csv: 1 studies (0 of them by an earlier run), 1 of 2 images failed,"
+        "out.csv: 1 study (0 of them by an earlier run), 1 of 2 images failed,"
         " 0 files passed over\n"
     )
     Path("study/good.png").unlink()
