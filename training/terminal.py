@@ -81,7 +81,7 @@ def one_line_errors() -> Iterator[None]:
         say(f"mammoclip-train: {_without_worker(error)}")
         raise typer.Exit(1) from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
         place = f"{error.filename}: " if error.filename else ""
         say(f"mammoclip-train: {place}{reason}")
         raise typer.Exit(1) from error

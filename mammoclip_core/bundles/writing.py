@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from mammoclip_core.bundles.tensor_names import listed
@@ -52,14 +53,14 @@ def write_arrays(
     Raises
     ------
     BundleError
-        A value is not finite: nothing is written.
+        A value is not finite, and nothing is written, or the disk does not take a file.
     """
     _require_finite({**tensors, **prompts})
     if tokenizer_folder is not None:
         shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
-    save_file(dict(prompts), folder / PROMPTS_NAME)
+    _save(prompts, folder / PROMPTS_NAME, None)
     digest = file_sha256(folder / PROMPTS_NAME)
-    save_file(dict(tensors), folder / WEIGHTS_NAME, metadata={PROMPTS_SHA256: digest})
+    _save(tensors, folder / WEIGHTS_NAME, {PROMPTS_SHA256: digest})
     written = replace(manifest, weights_sha256=file_sha256(folder / WEIGHTS_NAME))
     write_manifest(written, folder)
     return written
@@ -80,6 +81,13 @@ def write_bundle(
         tokenizer_folder,
         folder,
     )
+
+
+def _save(tensors: Mapping[str, NDArray[Any]], path: Path, metadata: dict[str, str] | None) -> None:
+    try:
+        save_file(dict(tensors), path, metadata)
+    except SafetensorError as error:  # the library's word for a full disk
+        raise BundleError(f"{path} cannot be written: {error}") from error
 
 
 def _require_finite(tensors: Mapping[str, NDArray[Any]]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from training.whole_file import naming
+
 
 def new_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> Any:
     """Write an array of zeros, and return it mapped for writing.
@@ -19,7 +21,8 @@ def new_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> Any:
     OSError
         The disk is full.
     """
-    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
-    with path.open("r+b") as stream:
-        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    with naming(path):
+        array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
     return array

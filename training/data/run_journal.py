@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import SettingsError
+from training.whole_file import naming
 
 
 @contextmanager
@@ -51,5 +52,5 @@ def entries_of(journal: Path) -> Iterator[Any]:
 
 def enter(journal: Path, entries: Iterable[Any]) -> None:
     """Write entries behind the others, each a line of JSON."""
-    with journal.open("a", encoding="utf-8") as stream:
+    with naming(journal), journal.open("a", encoding="utf-8") as stream:
         stream.write("".join(f"{json.dumps(entry)}\n" for entry in entries))

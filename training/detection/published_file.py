@@ -14,6 +14,7 @@ from mammoclip_core.published.detector_conversion import with_detector
 from mammoclip_core.published.detector_file import detector_plan
 from training.bundles.bundle_copy import copy_bundle
 from training.learning.finite import require_finite
+from training.whole_file import whole_file
 
 
 def write_detector(
@@ -35,10 +36,8 @@ def write_detector(
         "best_MAP": average_precision,
     }
     require_finite(content["state_dict"], str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_suffix(".part")
-    torch.save(content, making)
-    making.replace(path)
+    with whole_file(path) as stream:
+        torch.save(content, stream)
 
 
 def bundle_with_detector(bundle: Path, finding: str, file: Path, out: Path) -> Manifest:

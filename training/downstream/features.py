@@ -16,6 +16,7 @@ from mammoclip_core.manifest import Manifest, read_manifest
 from training.data.data_facts import contents_sha256
 from training.errors import TableError
 from training.learning.ranks import ALONE, Ranks
+from training.whole_file import whole_file
 
 _PART: Final = 256
 """Images in one file: a killed run loses no more."""
@@ -75,10 +76,8 @@ def image_features(
             if found.failures:
                 failures += found.failures.items()
                 continue
-            making = paths[start].with_suffix(".part")
-            with making.open("wb") as stream:
+            with whole_file(paths[start]) as stream:
                 np.savez(stream, features=found.features, embeddings=found.embeddings)
-            making.replace(paths[start])
         on_part(len(part))
     failures = ranks.joined(failures)
     if failures:

@@ -18,6 +18,7 @@ from training.downstream.fitting import Fitted
 from training.downstream.recipes import Recipe, Training
 from training.downstream.tasks import Task
 from training.learning.finite import require_finite
+from training.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,5 @@ def save_head(head: TrainedHead, path: Path) -> None:
         measure: None if math.isnan(head.fitted.value) else head.fitted.value,
         "recipe": f"{head.plan.setting}, {head.plan.protocol}: {head.plan.recipe}",
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_suffix(".part")
-    torch.save(content, making)
-    making.replace(path)
+    with whole_file(path) as stream:
+        torch.save(content, stream)

@@ -18,6 +18,7 @@ from training.evaluation.comparison_table import Comparison, Figures, write_comp
 from training.phantoms.writing import Order, write_phantoms
 from training.pretraining.pretraining_run import pretrain
 from training.terminal import Say
+from training.whole_file import write_whole
 
 BASELINE: Final = "baseline"
 """The way that the others are held against: pretraining as the common settings say."""
@@ -83,7 +84,7 @@ def phantom_data(folder: Path, studies: int, size: tuple[int, int]) -> Compariso
         done = folder / name / "drawn.txt"
         if not done.is_file() or done.read_text(encoding="utf-8") != facts:
             write_phantoms(order)
-            done.write_text(facts, encoding="utf-8")
+            write_whole(done, facts)
     return ComparisonData(
         reports=folder / "training" / "image_text.csv",
         findings=folder / "test" / "finding_annotations.csv",
@@ -151,8 +152,7 @@ def _agree(order: ComparisonOrder) -> None:
     }
     path = order.out / _ORDER_NAME
     if not path.is_file():
-        order.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"facts": facts, "ways": dict(order.ways)}), encoding="utf-8")
+        write_whole(path, json.dumps({"facts": facts, "ways": dict(order.ways)}))
         return
     known = json.loads(path.read_text(encoding="utf-8"))
     differing = [name for name, value in facts.items() if known["facts"].get(name) != value]
@@ -165,7 +165,7 @@ def _agree(order: ComparisonOrder) -> None:
             "choose another --out"
         )
     ways = {**known["ways"], **order.ways}
-    path.write_text(json.dumps({"facts": facts, "ways": ways}), encoding="utf-8")
+    write_whole(path, json.dumps({"facts": facts, "ways": ways}))
 
 
 def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> Figures:
@@ -210,7 +210,5 @@ def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> 
         for one in report.figures
         if one.honest is not None
     }
-    making = kept.with_suffix(".part")
-    making.write_text(json.dumps(found), encoding="utf-8")
-    making.replace(kept)
+    write_whole(kept, json.dumps(found))
     return found

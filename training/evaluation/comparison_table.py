@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from training.measures.intervals import CONFIDENCE
+from training.whole_file import write_whole
 
 Figures = dict[str, float]
 """A model's figures by task, setting and measure."""
@@ -95,9 +96,9 @@ def paired_difference(own: Sequence[float], others: Sequence[float]) -> Differen
 
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write ``comparison.md`` and ``comparison.json`` into a folder."""
-    (folder / "comparison.md").write_text(comparison.as_markdown(), encoding="utf-8")
+    write_whole(folder / "comparison.md", comparison.as_markdown())
     text = json.dumps(comparison.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / "comparison.json").write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / "comparison.json", text + "\n")
 
 
 def _mean(values: Sequence[float]) -> float:

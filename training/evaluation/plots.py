@@ -14,6 +14,7 @@ from training.measures.score_measures import (
     calibration_bins,
     expected_calibration_error,
 )
+from training.whole_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,8 @@ def _write(path: Path, draw: "Callable[[Axes, Curves], None]", curves: Curves) -
     axes.grid(alpha=0.25)
     draw(axes, curves)
     axes.legend(fontsize="small", loc="best")
-    figure.savefig(path, dpi=_DOTS_PER_INCH)
+    with whole_file(path) as stream:
+        figure.savefig(stream, dpi=_DOTS_PER_INCH, format="png")
     return path
 
 

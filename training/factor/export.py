@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mammoclip_core.file_digest import file_sha256
@@ -13,15 +13,14 @@ from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FACTOR_PR
 from mammoclip_core.published.factor_file import read_factor
 from training.bundles.bundle_copy import copy_bundle
 from training.learning.finite import require_finite
+from training.whole_file import whole_file
 
 
 def write_factor(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write weights as ``mammoclip-predict convert --factor`` reads them."""
     require_finite(tensors, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_suffix(".part")
-    save_file(dict(tensors), making)
-    making.replace(path)
+    with whole_file(path) as stream:
+        stream.write(save(dict(tensors)))
 
 
 def bundle_with_factor(

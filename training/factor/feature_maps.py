@@ -16,6 +16,7 @@ from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.data.array_file import new_array
 from training.data.image_source import ImageSource
 from training.learning.ranks import ALONE, Ranks
+from training.whole_file import write_whole
 
 ARRAY_NAME: Final = "maps.npy"
 FACTS_NAME: Final = "maps.json"
@@ -153,6 +154,4 @@ def _done(folder: Path, facts: dict[str, Any]) -> int:
 
 
 def _write(folder: Path, content: dict[str, Any]) -> None:
-    making = folder / (FACTS_NAME + ".part")
-    making.write_text(json.dumps(content), encoding="utf-8")
-    making.replace(folder / FACTS_NAME)
+    write_whole(folder / FACTS_NAME, json.dumps(content))

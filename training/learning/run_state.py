@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from training.terminal import Say
+from training.whole_file import whole_file
 
 
 class RunState:
@@ -105,10 +106,8 @@ class RunState:
             self._write(self._path, loop, {})
 
     def _write(self, path: Path, loop: Mapping[str, Any], further: Mapping[str, Any]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        making = path.with_name(path.name + ".part")
-        torch.save({"facts": self._facts, "loop": dict(loop), **further}, making)
-        making.replace(path)
+        with whole_file(path) as stream:
+            torch.save({"facts": self._facts, "loop": dict(loop), **further}, stream)
 
     def forget(self) -> None:
         """Delete the file: what the run was for is written."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from training.measures.intervals import Estimate
 from training.measures.published_figures import EVIDENCE, MODELS, published
+from training.whole_file import write_whole
 
 NONE: Final = "–"
 
@@ -123,10 +124,9 @@ class EvaluationReport:
 
     def write(self, folder: Path) -> None:
         """Write ``evaluation.md`` and ``evaluation.json`` into a folder, made if need be."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "evaluation.md").write_text(self.as_markdown(), encoding="utf-8")
+        write_whole(folder / "evaluation.md", self.as_markdown())
         text = json.dumps(self.as_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / "evaluation.json").write_text(text + "\n", encoding="utf-8")
+        write_whole(folder / "evaluation.json", text + "\n")
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from training.phantoms.families import draw_patient, draw_view
 from training.phantoms.family import Family
 from training.phantoms.published_tables import Row, Tables, image_path, mask_path, rows_of
 from training.phantoms.view import COLUMNS, ROWS, VIEW_POSITIONS, PhantomView
+from training.whole_file import naming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,20 +103,22 @@ def _one_thread() -> None:
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(prepared_png(picture))
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(prepared_png(picture))
 
 
 def _write_dicom(path: Path, view: PhantomView) -> None:
     """Write a view under the name that the tables have for it."""
     from training.phantoms.mammogram_object import to_dataset
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    to_dataset(view).save_as(path, enforce_file_format=True)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        to_dataset(view).save_as(path, enforce_file_format=True)
 
 
 def _write_table(path: Path, rows: list[Row]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    with naming(path), path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["image_id"])
         writer.writeheader()
         writer.writerows(rows)

@@ -17,11 +17,10 @@ from mammoclip_core.images.preprocessing import (
 )
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from training.preparation.dicom_header import DicomHeader, read_image_header
+from training.whole_file import whole_file
 
 PICTURES: Final = "png"
 """Folder of the pictures, below the prepared folder."""
-
-UNFINISHED: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +147,5 @@ def _prepared(path: Path, header: DicomHeader, job: Job) -> PreparedImage:
 
 
 def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    making = path.with_name(path.name + UNFINISHED)
-    making.write_bytes(content)
-    making.replace(path)
+    with whole_file(path) as stream:
+        stream.write(content)

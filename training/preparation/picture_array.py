@@ -23,6 +23,7 @@ from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
 from training.preparation.processes import ProcessDiedError, worked
 from training.terminal import NOTHING_SAID, Progress, Say
+from training.whole_file import write_whole
 
 _ENDINGS: Final = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 _MARKS: Final = "packed.json"
@@ -162,6 +163,4 @@ def _digest(content: object) -> str:
 
 
 def _write(path: Path, content: object) -> None:
-    making = path.with_name(path.name + ".part")
-    making.write_text(json.dumps(content), encoding="utf-8")
-    making.replace(path)
+    write_whole(path, json.dumps(content))

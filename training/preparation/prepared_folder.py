@@ -10,7 +10,8 @@ from typing import Any, Final
 from training.data.run_journal import alone, enter, entries_of
 from training.errors import SettingsError
 from training.preparation.dicom_header import DicomHeader
-from training.preparation.picture import PICTURES, UNFINISHED, Picture
+from training.preparation.picture import PICTURES, Picture
+from training.whole_file import UNFINISHED, write_whole
 
 SETTINGS_NAME: Final = "preparation.json"
 JOURNAL_NAME: Final = "prepared.jsonl"
@@ -75,9 +76,7 @@ def _settle(path: Path, settings: dict[str, Any]) -> None:
     if not stated.exists():
         if (path / PICTURES).exists():
             raise SettingsError(f"{path / PICTURES} holds pictures that were not made here")
-        making = stated.with_suffix(UNFINISHED)
-        making.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-        making.replace(stated)
+        write_whole(stated, json.dumps(settings) + "\n")
         return
     try:
         earlier = json.loads(stated.read_text(encoding="utf-8"))

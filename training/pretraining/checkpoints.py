@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import lightning
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from mammoclip_core.published.models import ENCODER_NAMES
 from training.learning.finite import require_finite
 from training.pretraining.network import NetworkSettings
 from training.pretraining.pretraining_module import Pretraining
+from training.whole_file import whole_file
 
 _IMAGE_PREFIX: Final = "image_encoder."
 
@@ -40,6 +42,17 @@ class Checkpoints(ModelCheckpoint):
             every_n_train_steps=every_n_steps or None,
             enable_version_counter=False,
         )
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes Lightning's checkpoints to a disk as every other file of a training is written."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint; where the disk is full, the former one stays."""
+        with whole_file(Path(path)) as stream:
+            torch.save(checkpoint, stream)
 
 
 class PublishedCheckpoints(lightning.Callback):
@@ -88,9 +101,8 @@ def save_published(module: Pretraining, path: Path, *, epoch: int) -> None:
         "epoch": epoch,
         "train_loss": float(module.trainer.callback_metrics.get("train_loss", torch.nan)),
     }
-    making = path.with_suffix(".part")
-    torch.save(content, making)
-    making.replace(path)
+    with whole_file(path) as stream:
+        torch.save(content, stream)
 
 
 def published_state(model: MammoClip, network: NetworkSettings) -> dict[str, Tensor]:

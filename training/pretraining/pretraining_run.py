@@ -14,7 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from mammoclip_core.errors import MissingLibraryError
 from mammoclip_core.freed_memory import keep_freed_memory
 from training.errors import SettingsError
-from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints
+from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints, WholeCheckpoints
 from training.pretraining.cost import estimate
 from training.pretraining.data_module import PretrainingData
 from training.pretraining.pretraining_module import Pretraining
@@ -135,6 +135,8 @@ class _CommandLine(LightningCLI):
             Checkpoints(str(out / "checkpoints"), every_n_steps=self.config["checkpoint_steps"]),
             PublishedCheckpoints(str(out / "published")),
         ]
+        if trainer.get("plugins") is None:
+            kwargs["plugins"] = [WholeCheckpoints()]
         if trainer.get("logger") is None:
             loggers: list[Any] = [TensorBoardLogger(out, name="tensorboard", version="")]
             if self.config["wandb"]:

@@ -55,6 +55,7 @@ from training.factor.feature_maps import FeatureMaps
 from training.phantoms.family import Family
 from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
+from training.whole_file import whole_file
 
 _VERSIONS: Final = {True: VERSION, False: "2.0.0-phantoms"}
 """Of weights that know plain phantoms alone, and of others."""
@@ -136,9 +137,8 @@ def _trained_encoder(plan: Plan) -> ImageEncoder:
         steps=plan.image_steps,
         batch_size=plan.image_batch,
     )
-    making = path.with_suffix(".part")
-    torch.save(encoder.backbone.state_dict(), making)
-    making.replace(path)
+    with whole_file(path) as stream:
+        torch.save(encoder.backbone.state_dict(), stream)
     return encoder
 
 

@@ -1,6 +1,7 @@
 """A training that was killed goes on from its last whole epoch, to the same weights."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -133,6 +134,23 @@ def test_run_with_other_settings_begins_anew_and_says_so(tmp_path):
 
     assert len(losses) == 4
     assert "other settings (recipe): training begins anew" in said[0]
+
+
+def test_full_disk_leaves_the_former_state_and_names_the_file(tmp_path):
+    run, network = RunState(tmp_path / "run.ckpt", FACTS), torch.nn.Linear(100, 100)
+    optimizer = torch.optim.Adam(network.parameters())
+    run.keep(network, optimizer, {"epoch": 0})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as refused:
+            run.keep(network, optimizer, {"epoch": 1})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert refused.value.filename == str(tmp_path / "run.ckpt")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.ckpt"]
+    assert run.take_up(network, optimizer)["epoch"] == 0
 
 
 def test_forgotten_run_leaves_no_file(tmp_path):

@@ -1,0 +1,59 @@
+"""Files that are there whole or not at all, and are named where the disk does not take them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+UNFINISHED: Final = ".part"
+"""End of the name that a file has until it is whole."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name when all went well; its folder is made.
+
+    Until then, and where anything fails, a former file of that name stays as it is.
+
+    Raises
+    ------
+    OSError
+        The disk is full or the like; it names the file, whatever library was writing.
+    """
+    making = path.with_name(path.name + UNFINISHED)
+    try:
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with making.open("wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            making.replace(path)
+    except BaseException:
+        making.unlink(missing_ok=True)  # it would take room that the disk has not
+        raise
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text as UTF-8, as `whole_file` does."""
+    with whole_file(path) as stream:
+        stream.write(text.encode())
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give what the disk refuses the name of the file, which Python leaves out on writing.
+
+    Raises
+    ------
+    OSError
+        In place of torch's RuntimeError, too, which hides it.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        refused = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(refused, OSError):
+            raise
+        raise OSError(refused.errno, refused.strerror, str(path)) from error
