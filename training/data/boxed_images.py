@@ -18,6 +18,7 @@ from training.data.boxes import Boxes
 from training.data.data_facts import facts_of_data
 from training.data.image_files import find_named
 from training.data.picture_check import require_usable
+from training.data.prepared_size import prepared_size
 from training.data.splits import check_no_leak
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
@@ -71,7 +72,8 @@ class BoxedImage:
         if self.boxes and (stored.rows, stored.columns) != self.size:
             raise TableError(
                 f"{self.file} has {stored.rows} x {stored.columns} pixels, its boxes are for"
-                f" {self.size[0]} x {self.size[1]}"
+                f" {self.size[0]} x {self.size[1]}: use a picture and a table that were prepared"
+                " together, the table in the folder that prepare wrote"
             )
         return prepare(stored, preprocessing)
 
@@ -134,8 +136,9 @@ def read_boxed_images(
 ) -> list[BoxedImage]:
     """Read the images of VinDr-Mammo's finding table, in the order of their first rows.
 
-    The boxes that were moved along with the pictures are taken where the table has them; else its
-    own, which must then be in pixels of images of the stated height and width.
+    The boxes that were moved along with the pictures are taken where the table has them: in pixels
+    of the size that stands beside a table of ``prepare``, or of the published one. Else its own,
+    which must then be in pixels of images of the stated height and width.
 
     Parameters
     ----------
@@ -155,6 +158,7 @@ def read_boxed_images(
     check_no_leak(frame["study_id"].tolist(), frame["split"].tolist())
     is_resized = set(_RESIZED) <= set(frame.columns)
     columns = _RESIZED if is_resized else _STORED
+    resized_to = prepared_size(table) or PUBLISHED_SIZE
     stored, boxes = (frame[list(names)].to_numpy(np.float64) for names in (_STORED, columns))
     left_behind = np.flatnonzero(~np.isnan(stored[:, 0]) & np.isnan(boxes[:, 0]))
     if left_behind.size:
@@ -184,7 +188,7 @@ def read_boxed_images(
                 file=file,
                 patient_id=first["study_id"],
                 split=first["split"],
-                size=PUBLISHED_SIZE if is_resized else (first["height"], first["width"]),
+                size=resized_to if is_resized else (first["height"], first["width"]),
                 shown=frozenset(attribute for row in named for attribute in row),
                 boxes={key: boxes[own] for key, own in of.items() if len(own)},
                 sizes_mm={key: np.full(len(own), np.nan) for key, own in of.items() if len(own)},

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from training.data.prepared_size import SETTINGS_NAME
 from training.data.splits import check_no_leak
 from training.data.table_formats import REPORTS, recognised
 from training.data.table_mapping import TableMapping
@@ -15,7 +16,7 @@ from training.preparation.dicom_folder import SourceFolder
 from training.preparation.dicom_header import DicomHeader
 from training.preparation.mapped_own_table import described, read_as_own
 from training.preparation.picture import PICTURES, Failure, Job, Picture, make_picture
-from training.preparation.prepared_folder import JOURNAL_NAME, SETTINGS_NAME, PreparedFolder, opened
+from training.preparation.prepared_folder import JOURNAL_NAME, PreparedFolder, opened
 from training.preparation.prepared_tables import (
     IMAGE_TEXT_NAME,
     fold_of_groups,

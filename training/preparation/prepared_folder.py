@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from training.data.prepared_size import SETTINGS_NAME
 from training.data.run_journal import alone, enter, entries_of
 from training.errors import SettingsError
 from training.preparation.dicom_header import DicomHeader
 from training.preparation.picture import PICTURES, Picture
 from training.whole_file import UNFINISHED, write_whole
 
-SETTINGS_NAME: Final = "preparation.json"
 JOURNAL_NAME: Final = "prepared.jsonl"
 
 

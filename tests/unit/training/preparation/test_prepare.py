@@ -11,7 +11,9 @@ from sample_images import further, sample
 from typer.testing import CliRunner
 
 from mammoclip_core.images.decoding.dicom_file import read_pixels
+from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from training.commands.train import app
+from training.data.boxed_images import read_boxed_images
 from training.data.breast_records import read_image_text_table
 from training.data.splits import check_no_leak
 from training.data.table_formats import RSNA, VINDR_BREASTS, VINDR_FINDINGS
@@ -19,6 +21,7 @@ from training.data.table_reading import read_table
 from training.downstream.cases import Protocol, divide
 from training.downstream.labelled_images import read_labelled
 from training.downstream.tasks import MASS
+from training.reports.report_synthesis import Attribute
 from training.reports.report_text import draw_texts
 
 SHIPPED = ("film/LCC.dcm", "phantom/RMLO.dcm")
@@ -76,6 +79,10 @@ def test_box_stays_on_what_it_marks(tmp_path, mammogram, breast, cells):
     box = rows.iloc[0][["resized_xmin", "resized_ymin", "resized_xmax", "resized_ymax"]]
     assert box.tolist() == pytest.approx([left, top, right, bottom], abs=1.0)
     assert cells(tmp_path / "out/findings.csv").loc[1, "resized_xmin"] == ""
+    (image,) = read_boxed_images(tmp_path / "out/findings.csv", [tmp_path / "out/png"])
+    seen = image.prepared(Preprocessing(mode=PUBLISHED_MODE, rows=95, columns=57, mean=0, std=1))
+    halved = np.array([left, top, right, bottom]) / 2
+    assert image.boxes_on(Attribute.MASS, seen)[0] == pytest.approx(halved, abs=0.5)
 
 
 def test_published_tables_come_back_with_their_pictures(phantoms, tmp_path):
