@@ -13,10 +13,11 @@ from torch import Tensor
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import PUBLISHED_SIZE, PreparedImage, prepare
+from mammoclip_core.images.stored_image import StoredImage
 from mammoclip_core.manifest import Preprocessing
 from training.data.boxes import Boxes
 from training.data.data_facts import facts_of_data
-from training.data.image_files import find_named
+from training.data.image_files import find_named, said_of
 from training.data.picture_check import require_usable
 from training.data.prepared_size import prepared_size
 from training.data.splits import check_no_leak
@@ -66,16 +67,19 @@ class BoxedImage:
             The file has another size than the boxes were drawn on.
         """
         try:
-            stored = read_image(self.file)
+            return prepare(self._stored(), preprocessing)
         except PixelError as error:
-            raise PixelError(f"{self.file}: {error}") from error
+            raise PixelError(said_of(self.file, error)) from error
+
+    def _stored(self) -> StoredImage:
+        stored = read_image(self.file)
         if self.boxes and (stored.rows, stored.columns) != self.size:
             raise TableError(
                 f"{self.file} has {stored.rows} x {stored.columns} pixels, its boxes are for"
                 f" {self.size[0]} x {self.size[1]}: use a picture and a table that were prepared"
                 " together, the table in the folder that prepare wrote"
             )
-        return prepare(stored, preprocessing)
+        return stored
 
     def boxes_on(self, attribute: Attribute, prepared: PreparedImage) -> Boxes:
         """Return the boxes of an attribute in pixels of the model's input, (N, 4)."""

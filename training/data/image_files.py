@@ -87,6 +87,12 @@ def find_listed(
     return tuple(files)
 
 
+def said_of(path: Path, error: Exception | str) -> str:
+    """Return what is wrong with a file, behind its path where the error does not begin with it."""
+    words = str(error)
+    return words if words.startswith(str(path)) else f"{path}: {words}"
+
+
 def _refuse(names: Sequence[str], fault: str, table: Path) -> None:
     if names:
         more = ", ..." if len(names) > _NAMED else ""

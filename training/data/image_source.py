@@ -15,6 +15,7 @@ from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
+from training.data.image_files import said_of
 
 ARRAY_NAME: Final = "images.npy"
 NAMES_NAME: Final = "images.json"
@@ -59,7 +60,7 @@ class PictureFolder:
         try:
             prepared = prepare(read_image(path), self._preprocessing)
         except PixelError as error:
-            raise PixelError(f"{path}: {error}") from error
+            raise PixelError(said_of(path, error)) from error
         return torch.from_numpy(prepared.values)[None]
 
 

@@ -1,4 +1,4 @@
-"""Missing and damaged pictures, found before training begins."""
+"""Pictures that are missing, damaged or blank, found before training begins."""
 
 import struct
 import zlib
@@ -9,6 +9,7 @@ from typing import Final
 
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
+from mammoclip_core.images.preprocessing import FRAME_PIXELS
 from training.errors import TableError
 from training.terminal import Say
 
@@ -16,6 +17,10 @@ SKIP_OPTION: Final = "--skip-unreadable"
 """The option of commands that leaves such pictures out."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_OF_ONE_VALUE: Final = 64
+"""More kinds of byte than a picture of one value has, be it of four channels of 16 bits."""
+
+_INFLATED_AT_ONCE: Final = 1 << 14
 _THREADS: Final = 8
 _NAMED: Final = 10
 
@@ -23,8 +28,8 @@ _NAMED: Final = 10
 def unusable_pictures(files: Iterable[Path]) -> dict[Path, str]:
     """Return the files that cannot be used, each with the reason, in their order.
 
-    A PNG is checked by the checksums of its parts, which takes a hundredth of its decoding; any
-    other file is read.
+    A PNG is checked by the checksums of its parts, and by as much of its content as tells that it
+    is not blank, which takes a small part of its decoding; any other file is read.
     """
     distinct = list(dict.fromkeys(files))
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -73,17 +78,26 @@ def require_usable(
 def _fault(path: Path) -> str:
     """Say what is wrong with a picture; empty where nothing is."""
     try:
-        with path.open("rb") as stream:
-            if stream.read(len(_PNG)) == _PNG:
-                return _png_fault(stream.read())
-        read_image(path)
+        return _content_fault(path)
     except FileNotFoundError:
         return "there is no such file"
     except OSError as error:
         return error.strerror or type(error).__name__
+    except zlib.error:
+        return "the PNG is damaged: its content cannot be decompressed"
     except PixelError as error:
         return str(error)
-    return ""
+
+
+def _content_fault(path: Path) -> str:
+    with path.open("rb") as stream:
+        content = stream.read() if stream.read(len(_PNG)) == _PNG else b""
+    if content:
+        fault = _png_fault(content)
+        if fault or _is_surely_varied(content):
+            return fault
+    values = read_image(path).values[FRAME_PIXELS:-FRAME_PIXELS, FRAME_PIXELS:-FRAME_PIXELS]
+    return "all its pixels have the same value" if values.min() == values.max() else ""
 
 
 def _png_fault(content: bytes) -> str:
@@ -96,6 +110,24 @@ def _png_fault(content: bytes) -> str:
     if not kinds or kinds[0] != b"IHDR" or kinds[-1] != b"IEND":
         return "the PNG is cut off"
     return "" if b"IDAT" in kinds else "the PNG holds no picture"
+
+
+def _is_surely_varied(content: bytes) -> bool:
+    """Tell that a PNG has pixels of several values, without decoding it where that is plain.
+
+    Before it is compressed, a picture of one value has few kinds of byte, by whatever filter its
+    lines are written: that of the filter, the value's bytes, their halves and 0 (PNG, third
+    edition, 9.2).
+    """
+    inflated, seen = zlib.decompressobj(), set[int]()
+    for kind, body, _ in _png_parts(content):
+        waiting = body if kind == b"IDAT" else b""
+        while waiting:
+            seen.update(inflated.decompress(waiting, _INFLATED_AT_ONCE))
+            if len(seen) > _OF_ONE_VALUE:
+                return True
+            waiting = inflated.unconsumed_tail
+    return False
 
 
 def _png_parts(content: bytes) -> Iterator[tuple[bytes, bytes, int]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import prepared_files
+from training.data.image_files import said_of
 from training.errors import TableError
 
 _BATCH: Final = 4
@@ -50,7 +51,7 @@ def bundle_scores(
     outcomes = prepared_files(files, model.manifest.preprocessing, threads=_THREADS, ahead=_BATCH)
     for path, outcome in zip(files, outcomes, strict=True):
         if isinstance(outcome, PixelError):
-            failures.append(f"{path}: {outcome}")
+            failures.append(said_of(path, outcome))
             continue
         waiting.append(outcome.values)
         if len(waiting) == _BATCH:

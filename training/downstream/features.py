@@ -14,6 +14,7 @@ from mammoclip_core.engines.choice import load_model
 from mammoclip_core.engines.embeddings import embed_files
 from mammoclip_core.manifest import Manifest, read_manifest
 from training.data.data_facts import contents_sha256
+from training.data.image_files import said_of
 from training.errors import TableError
 from training.learning.ranks import ALONE, Ranks
 from training.whole_file import whole_file
@@ -67,21 +68,21 @@ def image_features(
     folder.mkdir(parents=True, exist_ok=True)
     model = None
     paths = {start: folder / f"{start:08d}.npz" for start in range(0, len(files), _PART)}
-    failures: list[tuple[str, str]] = []
+    failures: list[str] = []
     for start in ranks.share(list(paths)):
         part = files[start : start + _PART]
         if not paths[start].is_file():
             model = model or load_model(bundle, device=device)
             found = embed_files(model, part)
             if found.failures:
-                failures += found.failures.items()
+                failures += [said_of(Path(name), why) for name, why in found.failures.items()]
                 continue
             with whole_file(paths[start]) as stream:
                 np.savez(stream, features=found.features, embeddings=found.embeddings)
         on_part(len(part))
     failures = ranks.joined(failures)
     if failures:
-        listed = "\n  ".join(f"{name}: {reason}" for name, reason in failures)
+        listed = "\n  ".join(failures)
         raise TableError(f"{len(failures)} images cannot be read\n  {listed}")
     features, embeddings = [], []
     for path in paths.values():

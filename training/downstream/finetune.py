@@ -12,12 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from mammoclip_core.errors import PixelError
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import Preprocessing
 from mammoclip_core.networks.heads import FineTunedClassifier
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from training.data.augmentation import PLAIN, PRESETS, Augmentation
+from training.data.image_files import said_of
 from training.downstream.cases import Cases, Division
 from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
@@ -72,7 +74,11 @@ class _Images(Dataset[tuple[Tensor, int]]):
         return len(self._files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        prepared = prepare(read_image(self._files[index]), self._preprocessing)
+        file = self._files[index]
+        try:
+            prepared = prepare(read_image(file), self._preprocessing)
+        except PixelError as error:
+            raise PixelError(said_of(file, error)) from error
         image = torch.from_numpy(prepared.values)[None]
         label = int(self._labels[index])
         if self._augmentation is PLAIN:

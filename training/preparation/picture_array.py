@@ -18,6 +18,7 @@ from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
 from training.data.array_file import new_array
 from training.data.data_facts import content_digests
+from training.data.image_files import said_of
 from training.data.image_source import ARRAY_NAME, NAMES_NAME
 from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
@@ -154,7 +155,7 @@ def _grey(source: Path, size: tuple[int, int], name: str) -> NDArray[np.uint8]:
     try:
         grey = prepare(read_image(source / name), preprocessing).grey
     except CoreError as error:
-        raise TableError(f"{source / name}: {error}") from error
+        raise TableError(said_of(source / name, error)) from error
     return np.asarray(grey, np.uint8)
 
 

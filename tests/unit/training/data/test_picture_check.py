@@ -1,6 +1,7 @@
 """Every kind of unusable picture is told before training begins."""
 
 import os
+import zlib
 
 import cv2
 import numpy as np
@@ -39,6 +40,39 @@ def test_altered_byte_is_named(picture, place):
     picture.write_bytes(content)
 
     assert list(unusable_pictures([picture])) == [picture]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("value", [0, 7, 255])
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_picture_of_one_value_is_named(tmp_path, ending, value, kind):
+    path = tmp_path / f"blank.{ending}"
+    blank = np.full((90, 80), value, kind)
+    blank[:5], blank[:, -5:] = 200, 100  # the frame, which is no part of the image
+    Image.fromarray(blank).save(path)
+
+    assert unusable_pictures([path]) == {path: "all its pixels have the same value"}
+
+
+def test_picture_of_two_values_is_not_named(tmp_path):
+    path = tmp_path / "mask.png"
+    mask = np.zeros((90, 80), np.uint8)
+    mask[50, 40] = 1
+    cv2.imwrite(str(path), mask)
+
+    assert unusable_pictures([path]) == {}
+
+
+def test_png_that_is_damaged_in_spite_of_its_checksums_is_named(picture):
+    start, _, rest = picture.read_bytes().partition(b"IDAT")
+    length = int.from_bytes(start[-4:])
+    body = bytes(length)
+    checksum = zlib.crc32(b"IDAT" + body).to_bytes(4)
+    picture.write_bytes(start + b"IDAT" + body + checksum + rest[length + 4 :])
+
+    assert unusable_pictures([picture]) == {
+        picture: "the PNG is damaged: its content cannot be decompressed"
+    }
 
 
 def test_missing_folder_text_and_color_are_named(picture, tmp_path):
