@@ -21,6 +21,7 @@ NO_PREAMBLE: Final = (
 )
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _DICOM_NAMES: Final = frozenset({".dcm", ".dicom", ".ima"})
+_PICTURE_NAMES: Final = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 _FIRST_GROUPS: Final = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 """First bytes of a data set without preamble: group 0002 or 0008 (PS3.5 7.1)."""
 
@@ -150,16 +151,18 @@ def _why_no_image(header: ImageHeader) -> str:
 
 
 def _why_unreadable(file: Path) -> Iterator[str]:
-    """Say why a file that looks like DICOM by its name or first bytes is none."""
+    """Say why a file that looks like an image by its name or first bytes is none."""
     if is_dicom_file(file) or raster_format(file):
         return
     if file.stat().st_size == 0:
-        if file.suffix.lower() in _DICOM_NAMES:
+        if file.suffix.lower() in _DICOM_NAMES | _PICTURE_NAMES:
             yield "an empty file"
     elif lacks_preamble(file):
         yield NO_PREAMBLE
     elif file.suffix.lower() in _DICOM_NAMES:
         yield "not a DICOM file, though named as one"
+    elif file.suffix.lower() in _PICTURE_NAMES:
+        yield "not a picture, though named as one"
 
 
 def lacks_preamble(file: Path) -> bool:

@@ -79,12 +79,15 @@ def analyze_many(
     Raises
     ------
     CoreError
-        The table cannot be written, nothing is found, an engine does not load, or what an earlier
-        run has left is of other settings.
+        The table cannot be written, a path does not exist, nothing is found, an engine does not
+        load, or what an earlier run has left is of other settings.
     OSError
         The disk is full or cannot be written to.
     """
     check_table(out)
+    gone = next((path for path in paths if not path.exists()), None)
+    if gone is not None:
+        raise NoStudiesError(f"{gone}: there is no such file or folder")
     folder = out.with_name(f"{out.name}.unfinished")
     if out.exists() and not folder.exists():
         raise NoStudiesError(f"{out} is there already: delete it, or choose another --out")

@@ -57,6 +57,8 @@ BAD = {
     "without preamble, explicit": lambda place: without_preamble(place / "a", implicit=False),
     "without study": lambda place: save(mammogram(VALUES, StudyInstanceUID=""), place / "a"),
     "a thumbnail": lambda place: Image.new("L", (128, 128), 40).save(place / "a.png"),
+    "an empty picture": lambda place: (place / "a.jpg").write_bytes(b""),
+    "a text that is named as a picture": lambda place: (place / "a.PNG").write_text("not found"),
     "a damaged picture": lambda place: (place / "a.png").write_bytes(b"\x89PNG\r\n"),
     "a DICOMDIR": dicomdir,
     "damaged in a type": lambda place: (place / "a.dcm").write_bytes(

@@ -22,7 +22,7 @@ from started_processes import started_process
 from mammoclip_core.commands.images import ProgressLines
 from mammoclip_core.many_studies.engine_process import EngineOrder
 from mammoclip_core.many_studies.journal import JournalError
-from mammoclip_core.many_studies.run import Progress, analyze_many
+from mammoclip_core.many_studies.run import NoStudiesError, Progress, analyze_many
 
 Rows = list[dict[str, str]]
 
@@ -165,6 +165,13 @@ def test_engine_processes_that_are_killed_are_replaced_and_no_study_is_lost(
     assert {row["status"] for row in answered if row["level"] == "image"} == {"analysed"}
     assert len({row["study"] for row in answered if row["level"] == "image"}) == 9
     assert sum(row["level"] == "image" for row in answered) == 9
+
+
+def test_path_that_is_not_there_is_refused_before_an_engine_loads(tmp_path: Path) -> None:
+    with pytest.raises(NoStudiesError, match=r"archvie: there is no such file or folder"):
+        analyze_many([tmp_path, tmp_path / "archvie"], tmp_path / "out.csv", [], Progress())
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_progress_says_how_long_the_rest_takes() -> None:
