@@ -90,6 +90,9 @@ def matched_boxes(
 def area_under_precision(matched: NDArray[np.float64], wanted: int) -> float:
     """Return the area under the envelope of precision over recall; NaN without a truth.
 
+    The curve has one point for each distinct score: boxes of the same score are counted together,
+    so that the order of the images decides nothing.
+
     Parameters
     ----------
     matched : (N, 2) of all images, as `matched_boxes`
@@ -99,9 +102,11 @@ def area_under_precision(matched: NDArray[np.float64], wanted: int) -> float:
         return float("nan")
     if not len(matched):
         return 0.0
-    true = np.cumsum(matched[np.argsort(-matched[:, 0], kind="stable"), 1])
+    scores, hits = matched[np.argsort(-matched[:, 0], kind="stable")].T
+    counted = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1) + 1
+    true = np.cumsum(hits)[counted - 1]
     recall = np.concatenate([[0.0], true / wanted, [1.0]])
-    precision = np.concatenate([[0.0], true / np.arange(1, len(true) + 1), [0.0]])
+    precision = np.concatenate([[0.0], true / counted, [0.0]])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(np.sum(np.diff(recall) * envelope[1:]))
 

@@ -136,6 +136,15 @@ def test_images_without_the_finding_lower_the_precision():
     assert np.isnan(mean_average_precision([clean], 0.5))
 
 
+def test_order_of_images_decides_nothing_where_boxes_score_alike():
+    truth = np.array([[0.0, 0, 10, 10]])
+    hit = Detections(boxes=truth, scores=np.array([0.5]), truth=truth)
+    miss = Detections(boxes=truth + 50, scores=np.array([0.5]), truth=truth[:0])
+
+    assert mean_average_precision([hit, miss], 0.5) == mean_average_precision([miss, hit], 0.5)
+    assert mean_average_precision([miss, hit], 0.5) == pytest.approx(0.5)
+
+
 def test_best_overlap_is_0_where_nothing_is_found():
     assert best_overlap(np.empty((0, 4)), BOX) == 0
     assert best_overlap(BOX, BOX) == 1
