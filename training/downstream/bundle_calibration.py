@@ -113,6 +113,7 @@ def calibrate(
             scores[name][known],
             order.target,
             data=words,
+            patients=frame["patient"].to_numpy(dtype=np.str_)[known],
             domain=order.domain,
             method=order.method,
         )

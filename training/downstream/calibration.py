@@ -112,6 +112,7 @@ def calibrate_finding(
     target: OperatingTarget,
     *,
     data: str,
+    patients: NDArray[np.str_] | None = None,
     domain: str = "",
     method: Method = Method.PLATT,
 ) -> tuple[FindingEntry, Threshold]:
@@ -123,6 +124,7 @@ def calibrate_finding(
     scores : (N,) [0, 1], before any calibration
     data : words
         What calibration and threshold were chosen on, and so measured on.
+    patients : (N,) whose images they are, for the intervals; None where that is not known
     domain : ``mammograms``, ``phantoms`` or other words; empty if not known
         What the images are. Only of mammograms does a node call scores calibrated.
 
@@ -158,9 +160,10 @@ def calibrate_finding(
         if target.sensitivity is not None
         else threshold_for_specificity(truth, probabilities, target.specificity or 0.0)
     )
-    point = at_threshold(truth, probabilities, _between(probabilities, chosen.threshold))
+    point = at_threshold(truth, probabilities, _between(probabilities, chosen.threshold), patients)
     words = (
-        f"{data}: {int(truth.sum())} of {len(truth)} positive; 95 % intervals: "
+        f"{data}: {int(truth.sum())} of {len(truth)} positive; "
+        f"95 % intervals{'' if patients is None else ' over patients'}: "
         f"sensitivity {_range(point.sensitivity_interval)}, "
         f"specificity {_range(point.specificity_interval)}"
     )

@@ -1,10 +1,13 @@
 """Where to cut a score: the threshold that keeps a target sensitivity or specificity."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
+
+from training.measures.intervals import bootstrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +18,8 @@ class Threshold:
     ----------
     threshold : a score at or above it is reported
     sensitivity, specificity : 0 to 1
-    sensitivity_interval, specificity_interval : Wilson's, low and high
+    sensitivity_interval, specificity_interval : low and high
+        Of patients that are drawn again; Wilson's over the cases where no patients are known.
     """
 
     threshold: float
@@ -52,8 +56,17 @@ def threshold_for_specificity(labels: ArrayLike, scores: ArrayLike, target: floa
     return at_threshold(truth, values, float(np.nextafter(highest, np.inf)))
 
 
-def at_threshold(labels: ArrayLike, scores: ArrayLike, threshold: float) -> Threshold:
+def at_threshold(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    threshold: float,
+    patients: Sequence[object] | NDArray[np.generic] | None = None,
+) -> Threshold:
     """Return what a given threshold gives on these data.
+
+    Parameters
+    ----------
+    patients : (N,) whose case each is; None where that is not known
 
     Raises
     ------
@@ -61,21 +74,36 @@ def at_threshold(labels: ArrayLike, scores: ArrayLike, threshold: float) -> Thre
         One of the two classes is absent.
     """
     truth, values = _checked(labels, scores, 1.0)
-    hits = int((values[truth] >= threshold).sum())
-    passes = int((values[~truth] < threshold).sum())
-    positives, negatives = int(truth.sum()), int((~truth).sum())
+    names = None if patients is None else np.asarray(patients)
+    hits, passes = values[truth] >= threshold, values[~truth] < threshold
     return Threshold(
         threshold=threshold,
-        sensitivity=hits / positives,
-        specificity=passes / negatives,
-        sensitivity_interval=_wilson(hits, positives),
-        specificity_interval=_wilson(passes, negatives),
+        sensitivity=float(hits.mean()),
+        specificity=float(passes.mean()),
+        sensitivity_interval=_interval(hits, None if names is None else names[truth]),
+        specificity_interval=_interval(passes, None if names is None else names[~truth]),
     )
 
 
 def _count(share: float, size: int) -> int:
     # 0.95 of 20 is 19, and not 20 because 0.95 is not a binary number.
     return int(np.ceil(share * size - 1e-9))
+
+
+def _interval(
+    right: NDArray[np.bool_], patients: NDArray[np.generic] | None
+) -> tuple[float, float]:
+    """Return the interval of a share, as the other figures' where patients are known.
+
+    Every draw repeats a share of all or nothing: it gets Wilson's interval of as many patients.
+    """
+    if patients is None:
+        return _wilson(int(right.sum()), right.size)
+    if right.all() or not right.any():
+        count = np.unique(patients).size
+        return _wilson(count if right.all() else 0, count)
+    estimate = bootstrap(np.mean, right, groups=patients)
+    return estimate.low, estimate.high
 
 
 def _wilson(count: int, size: int) -> tuple[float, float]:

@@ -104,6 +104,9 @@ def test_threshold_keeps_the_target_between_two_scores(target):
     assert entry.operating_point.sensitivity == point.sensitivity
     assert entry.operating_point.data.startswith("three hundred: ")
     assert "95 % intervals: sensitivity 0." in entry.operating_point.data
+    pairs = np.repeat(np.arange(150), 2)
+    by_patient, _ = calibrate_finding(MASS, labels, scores, target, data="", patients=pairs)
+    assert "95 % intervals over patients: sensitivity 0." in by_patient.operating_point.data
 
 
 def test_wishes_and_cases_that_cannot_be_met_are_refused():

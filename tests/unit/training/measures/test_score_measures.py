@@ -163,6 +163,26 @@ def test_thresholds_keep_their_target(data):
     assert threshold_for_specificity(labels, scores, target).specificity >= target - 1e-9
 
 
+def width(interval):
+    return interval[1] - interval[0]
+
+
+def test_intervals_of_an_operating_point_are_over_patients():
+    generator = np.random.default_rng(5)
+    scores, labels = np.repeat(generator.random(80), 4), np.repeat([0, 1], 160)
+    patients = np.repeat(np.arange(80), 4)
+
+    by_image = at_threshold(labels, scores, 0.5)
+    by_patient = at_threshold(labels, scores, 0.5, patients)
+    faultless = at_threshold(labels, labels, 0.5, patients)
+
+    for name in ("sensitivity_interval", "specificity_interval"):
+        wide, narrow = width(getattr(by_patient, name)), width(getattr(by_image, name))
+        assert wide == pytest.approx(2 * narrow, rel=0.15)  # four images say what one says
+        # Wilson's of 40 of 40
+        assert getattr(faultless, name) == pytest.approx((0.912, 1.0), abs=1e-3)
+
+
 def test_operating_point_has_intervals_and_needs_both_classes():
     point = at_threshold([1] * 20 + [0] * 20, [0.9] * 19 + [0.1] + [0.2] * 20, 0.5)
     assert (point.sensitivity, point.specificity) == (0.95, 1.0)
