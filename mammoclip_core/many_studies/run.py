@@ -32,7 +32,7 @@ class RunSummary:
 
     Attributes
     ----------
-    unused : files that were passed over when the studies were looked for
+    unused : files that were passed over, when the studies were looked for or answered
     resumed_at : studies that an earlier run had done
     answered, failed : images with an answer, and those without one, for a reason that the table has
     """
@@ -120,28 +120,30 @@ def _run(
             engines.answer(progress.on_study)
         finally:
             engines.close()
-        images: Counter[str] = Counter()
-        rows = ({**row, **engines.identity} for row in _counted(journal.rows(), images))
+        counts: Counter[str] = Counter()
+        rows = ({**row, **engines.identity} for row in _counted(journal.rows(), counts))
         write_table(rows, out, folder / f"part{out.suffix}")
         summary = RunSummary(
             studies=journal.studies,
-            unused=journal.unused,
+            unused=counts["passed_over"],
             resumed_at=resumed_at,
-            answered=images[ImageStatus.ANALYSED],
-            failed=images[ImageStatus.FAILED],
+            answered=counts[ImageStatus.ANALYSED],
+            failed=counts[ImageStatus.FAILED],
         )
         journal.delete()
     return summary
 
 
-def _counted(rows: Iterator[dict[str, Any]], images: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Pass rows on, and count the images among them by their status; those of one are together."""
+def _counted(rows: Iterator[dict[str, Any]], counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """Pass rows on, and count images and files by their status; rows of an image are together."""
     last = None
     for row in rows:
         if row["level"] == "image":
             image = (row["study"], row.get("file"), row.get("frame"))
-            images[row["status"]] += image != last
+            counts[row["status"]] += image != last
             last = image
+        elif row["level"] == "file":
+            counts[row["status"]] += 1
         yield row
 
 

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 from checkpoint_factory import (
-    classifier_state,
     pretraining_state,
     tokenizer,
     vocabulary_size,
-    write_classifier,
     write_pretraining,
 )
 from core_factory import WriteInstance, breast, manifest_with, pair
@@ -32,21 +30,10 @@ from mammoclip_core.manifest import (
     EncoderEntry,
     HeadEntry,
     OperatingPoint,
-    read_manifest,
     write_manifest,
 )
 
 Run = Any
-
-
-@pytest.fixture
-def run(random_bundle: Path) -> Run:
-    """Run a command with a bundle of random weights named and accepted."""
-    environment = {
-        "MAMMOCLIP_BUNDLE": str(random_bundle),
-        "MAMMOCLIP_ACCEPT": "Apache-2.0 demonstration use",
-    }
-    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), env=environment)
 
 
 def test_document_names_the_image(run: Run, write_instance: WriteInstance) -> None:
@@ -254,47 +241,6 @@ def test_demonstration_bundle_is_not_written_over_anything(run: Run, tmp_path: P
     assert [item.name for item in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_checkpoint_is_converted_with_its_head(run: Run, tmp_path: Path) -> None:
-    words = tokenizer(tmp_path / "words")
-    checkpoint = write_pretraining(
-        tmp_path / "checkpoint.tar", pretraining_state(vocabulary_size(words))
-    )
-    head = write_classifier(tmp_path / "cancer.pth", classifier_state())
-    out = tmp_path / "bundle"
-
-    result = run(
-        "convert", checkpoint, "--tokenizer", words, "--out", out, "--head", f"cancer={head}"
-    )
-
-    assert result.exit_code == 0
-    assert "CC-BY-NC-SA-4.0: research use only" in result.stderr
-    assert read_manifest(out).finding("malignancy").head == "cancer"
-
-
-def test_checkpoint_that_is_refused_is_one_line(run: Run, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "checkpoint.tar"
-    checkpoint.write_bytes(b"PK")
-
-    result = run(
-        "convert", checkpoint, "--tokenizer", tokenizer(tmp_path / "words"), "--out", tmp_path / "b"
-    )
-
-    assert result.exit_code == 1
-    assert result.stderr.count("\n") == 1
-    assert "truncated" in result.stderr
-
-
-def test_head_without_a_name_is_wrong_usage(run: Run, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "checkpoint.tar"
-    checkpoint.write_bytes(b"")
-
-    result = run(
-        "convert", checkpoint, "--tokenizer", "x", "--out", tmp_path / "b", "--head", "cancer.pth"
-    )
-
-    assert result.exit_code == 2
-
-
 def test_file_that_cannot_be_embedded_is_named_and_the_others_are_written(
     run: Run, write_instance: WriteInstance, tmp_path: Path
 ) -> None:
@@ -390,16 +336,6 @@ def test_real_mammogram_has_the_scores_of_its_prepared_picture(run: Run, tmp_pat
     assert len(scores[0]) == 3
     assert scores[1] == pytest.approx(scores[0], abs=1e-4)
     assert found[1].density_scores == pytest.approx(found[0].density_scores, abs=1e-4)
-
-
-def test_image_side_is_converted_without_a_tokenizer(run: Run, tmp_path: Path) -> None:
-    checkpoint = write_pretraining(tmp_path / "checkpoint.tar", pretraining_state(90))
-
-    result = run("convert", checkpoint, "--image-only", "--out", tmp_path / "bundle")
-
-    assert result.exit_code == 0
-    assert "it embeds images only" in result.stdout
-    assert run("convert", checkpoint, "--out", tmp_path / "other").exit_code == 2
 
 
 def test_terms_are_shown_to_who_has_not_accepted_them(

@@ -145,6 +145,22 @@ def test_pictures_named_from_the_working_folder_have_answers_and_failed_ones_are
     assert [row["status"] for row in read(Path("none.csv"))] == ["failed"]
 
 
+def test_each_file_that_the_table_passes_over_is_counted(
+    random_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_studies(tmp_path / "archive", 1)
+    image = tmp_path / "archive" / "study-00000" / "image.dcm"
+    image.with_name("later.dcm").write_bytes(image.read_bytes())
+    for name, counted in (("one.csv", "1 file"), ("two.csv", "2 files")):
+        assert finished(random_bundle, tmp_path / "archive", "--out", tmp_path / name) == 0
+
+        assert capfd.readouterr().err.endswith(
+            f": 1 study (0 of them by an earlier run), 0 of 1 image failed, {counted} passed over\n"
+        )
+        assert [row["level"] for row in read(tmp_path / name)].count("file") == int(counted[0])
+        image.with_name("empty.png").touch()
+
+
 def test_engine_processes_that_are_killed_are_replaced_and_no_study_is_lost(
     random_bundle: Path, tmp_path: Path
 ) -> None:

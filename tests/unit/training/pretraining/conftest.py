@@ -1,5 +1,6 @@
 """A tiny pretraining: eight phantom breasts, a vocabulary, and the arguments of the command."""
 
+import lightning  # noqa: F401  its log writes for good to what is stderr at its first import
 import pytest
 
 from training.examples.demonstration.vocabulary import write_trained_tokenizer
