@@ -16,6 +16,7 @@ import pytest
 from amqp.serialization import dumps
 from hostile_messages import genuine, hostile_messages
 from rabbitmq import RabbitMQ
+from raw_properties import RAW_PROPERTIES
 from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, running, wait_for
@@ -39,6 +40,17 @@ ONLY_OF_AMQP: dict[str, dict[str, Any]] = {
     "very many headers": {"application_headers": {str(at): at for at in range(5_000)}},
     "a long content type": {"content_type": "x" * 255},
 }
+
+
+class RawMessage(amqp.Message):
+    """A message whose properties are these bytes."""
+
+    def __init__(self, properties: bytes) -> None:
+        super().__init__(b"[[1], {}, {}]")
+        self._raw = properties
+
+    def _serialize_properties(self) -> bytes:
+        return self._raw
 
 
 class RabbitSite(Site):
@@ -111,8 +123,8 @@ def publish(site: RabbitSite, queue: str, message: amqp.Message) -> None:
     with site.broker.connect() as connection:
         channel = connection.channel()
         channel.confirm_select()
-        # RabbitMQ itself refuses properties that are larger than a frame.
-        with suppress(amqp.FrameError):
+        # RabbitMQ itself refuses properties that are larger than a frame, or cut.
+        with suppress(amqp.AMQPError, OSError):
             channel.basic_publish_confirm(message, routing_key=queue)
 
 
@@ -154,6 +166,30 @@ def test_each_message_is_discarded_and_the_next_study_is_done(site: RabbitSite) 
     a_study_is_done(site, 1)
     assert site.worker.process is process
     assert discarded(site) >= before + 60
+
+
+def test_message_that_the_library_cannot_decode_is_discarded_and_the_next_is_taken(
+    site: RabbitSite,
+) -> None:
+    process = site.worker.process
+    next_one = as_amqp(json.dumps(genuine(work_id=2**31 - 1)).encode())
+    for name, properties in RAW_PROPERTIES.items():
+        publish(site, "gpu", RawMessage(properties))
+        publish(site, "gpu", next_one)
+        taken(site, name)
+    with site.broker.connect() as connection:
+        channel = connection.channel()
+        channel.exchange_declare("of others", "fanout")
+        channel.queue_bind("gpu", "of others")
+        for key in (b"\xff\xfe", b"\xed\xa0\x80"):
+            names = b"\x09of others" + bytes([len(key)]) + key
+            announcement = bytes(2) + names + bytes(1)
+            connection.frame_writer(1, channel.channel_id, (60, 40), announcement, next_one)
+    taken(site, "a key that is no text")
+
+    a_study_is_done(site, 8)
+    assert site.worker.process is process
+    assert "broker_lost" not in site.worker.output()
 
 
 def test_id_that_the_ledger_does_not_have_runs_nothing(site: RabbitSite) -> None:

@@ -15,6 +15,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.state import maybe_shutdown
 from kombu import Message, compression
 
+from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from worker.queue.discarded import Discarded
 from worker.queue.messages import UnwantedMessageError, work_of
 from worker.queue.own_ledger import OwnLedger
@@ -120,8 +121,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         self._discard(message, "it cannot be decoded")
 
     def _discard(self, message: Message, reason: str) -> None:
+        # An exchange of others may bring it under any name.
         queue = message.delivery_info.get("routing_key")
-        self._discarded.note(queue if isinstance(queue, str) else "unknown", reason)
+        self._discarded.note(queue if queue in {GPU_QUEUE, DELIVER_QUEUE} else "unknown", reason)
         message.reject_log_error(_NoLog(), self.connection_errors)
 
 
