@@ -12,26 +12,44 @@ _Connected = TypeVar("_Connected")
 _KEPT_SECONDS: Final = 60.0
 """How long an answer counts that came when nobody waited for it any more."""
 
+_LOST_SECONDS: Final = 60.0
+"""How long an answer may take before the question is asked anew."""
+
+_MOST_QUESTIONS: Final = 4
+"""About one host at a time: each that is never answered keeps its thread."""
+
 
 class _LookUp:
     """One question to the name servers, in a thread that nothing can end."""
 
     def __init__(self, host: str) -> None:
         self._host = host
+        self._asked_at = time.monotonic()
+        self._lost: tuple[_LookUp, ...] = ()
         self._answered = threading.Event()
         self._answered_at = 0.0
         self._addresses: tuple[str, ...] = ()
         self._error: Exception | None = None
 
     def start(self) -> None:
-        threading.Thread(target=self._ask, name="look up", daemon=True).start()
+        try:
+            threading.Thread(target=self._ask, name="look up", daemon=True).start()
+        except (RuntimeError, MemoryError):
+            words = "no thread can be started to ask for it: the machine is short of them"
+            self._error = socket.gaierror(socket.EAI_AGAIN, words)
+            self._answered.set()
 
     @property
     def is_stale(self) -> bool:
-        """Whether it was answered in vain, or so long ago that the answer may not hold any more."""
+        """Whether it was answered in vain or long ago, or is not answered for so long."""
         if not self._answered.is_set():
-            return False
+            return time.monotonic() - self._asked_at > _LOST_SECONDS
         return not self._addresses or time.monotonic() - self._answered_at > _KEPT_SECONDS
+
+    def may_follow(self, former: "_LookUp") -> bool:
+        """Return whether it may be asked while former ones may still wait for their answer."""
+        self._lost = tuple(one for one in (former, *former._lost) if not one._answered.is_set())
+        return len(self._lost) < _MOST_QUESTIONS
 
     def addresses(self, seconds: float) -> tuple[str, ...] | None:
         """Wait for the answer; None if it takes longer.
@@ -42,6 +60,8 @@ class _LookUp:
         """
         if not self._answered.wait(seconds):
             return None
+        if isinstance(self._error, socket.gaierror) and self._error.errno == socket.EAI_AGAIN:
+            raise socket.gaierror(*self._error.args)
         if not self._addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no such name") from self._error
         return self._addresses
@@ -69,6 +89,7 @@ def look_up(host: str, seconds: float) -> tuple[str, ...]:
     connects is given an address, so that it does not ask again. A question that is not answered
     in time goes on, and the next one about this host has its answer: servers that are always
     late are not asked in vain for ever, and however many attempts there are, one thread waits.
+    It is asked anew after a minute, as some are never answered; then a few threads wait.
 
     Raises
     ------
@@ -78,7 +99,7 @@ def look_up(host: str, seconds: float) -> tuple[str, ...]:
     key = (os.getpid(), host)
     mine = _LookUp(host)
     asked = _UNDER_WAY.setdefault(key, mine)
-    if asked.is_stale:
+    if asked.is_stale and mine.may_follow(asked):
         asked = _UNDER_WAY[key] = mine
     if asked is mine:
         mine.start()

@@ -89,9 +89,14 @@ class CeleryLog(logging.Handler):
             self._trouble = None
             log.info("broker_connected", **told)
 
-        self._found = threading.Timer(STEADY_SECONDS, tell)
-        self._found.daemon = True
-        self._found.start()
+        found = threading.Timer(STEADY_SECONDS, tell)
+        found.daemon = True
+        try:
+            found.start()
+        except RuntimeError:  # the machine is short of threads
+            tell()
+        else:
+            self._found = found
 
 
 def receive_celery_records() -> None:

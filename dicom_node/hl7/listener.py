@@ -95,7 +95,14 @@ class Hl7Listener:
                 log.warning("hl7_connection_refused", address=address)
                 line.close()
                 continue
-            threading.Thread(target=self._serve, args=(line, address), daemon=True).start()
+            thread = threading.Thread(target=self._serve, args=(line, address), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the machine is short of them: the sender calls again
+                detail = "no thread can be started"
+                log.warning("hl7_connection_refused", address=address, detail=detail)
+                self._places.release()
+                line.close()
 
     def _may_call(self, address: str) -> bool:
         found = ipaddress.ip_address(address.partition("%")[0])

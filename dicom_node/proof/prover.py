@@ -95,8 +95,8 @@ class Prover:
                 thread = threading.Thread(
                     target=self._serve, args=(destination,), name=name, daemon=True
                 )
-                self._asking[destination.name] = thread
                 thread.start()
+                self._asking[destination.name] = thread
 
     def stop(self) -> None:
         """Begin nothing more, and wait a while for what is being asked."""

@@ -115,8 +115,8 @@ class CommitmentReports:
             thread = threading.Thread(
                 target=self._serve, args=(title,), name=f"report to {title}", daemon=True
             )
-            self._telling[title] = thread
             thread.start()
+            self._telling[title] = thread
 
     def stop(self) -> None:
         """Begin nothing more, and wait a while for what is being told."""

@@ -1,6 +1,5 @@
 """Which archives may report on storage commitment, and where they call from."""
 
-import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
+from dicom_node.name_lookup import look_up
 from dicom_node.receive.access import Caller, is_named, is_within
 from dicom_node.settings.settings import Settings
 from dicom_node.settings.ways_in.receive import ReceiveSettings
@@ -107,16 +107,20 @@ class _Host:
             if time.monotonic() >= self._renew_at:
                 self._renew_at = time.monotonic() + _KNOWN_FOR_SECONDS
                 # Name servers may take minutes, and associations wait meanwhile.
-                threading.Thread(target=self._look_up, name="look up", daemon=True).start()
+                thread = threading.Thread(target=self._look_up, name="addresses", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the machine is short of them: the next call tries again
+                    self._renew_at = 0.0
         return self._known
 
     def _look_up(self) -> None:
         try:
-            found = socket.getaddrinfo(self._host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
+            found = look_up(self._host, _KNOWN_FOR_SECONDS)
+        except OSError:
             self._renew_at = 0.0
             return
-        self._known = frozenset(_plain(str(one[4][0])) for one in found)
+        self._known = frozenset(map(_plain, found))
 
 
 def _plain(address: str) -> str:

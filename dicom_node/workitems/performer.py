@@ -99,13 +99,14 @@ class Performer:
         if not self._is_ready():
             return
         if self._settings.ups.events and self._channel is None:
-            self._channel = EventChannel(
+            channel = EventChannel(
                 self._settings,
                 on_news=self.search_soon,
                 on_cancel=self.cancel_asked,
                 stopping=self._stopping,
             )
-            self._channel.start()
+            channel.start()
+            self._channel = channel
         if self._clock() < self._silent_until:
             return
         try:

@@ -70,16 +70,19 @@ class Lanes:
             if self._is_closed:
                 wait = 0.0
             elif lane is None:
-                self._begin(name, work_id, run)
-                return
+                if self._has_begun(name, work_id, run):
+                    return
+                wait = _LATER
             elif work_id == lane.running or work_id in lane.waiting:
                 return
             elif self._clock() - lane.since > SLOW_SECONDS:
                 wait = _LATER
             elif len(lane.waiting) < _PLACES:
                 lane.waiting.append(work_id)
-                self._time(lane)
-                return
+                if self._is_timed(lane):
+                    return
+                lane.waiting.pop()
+                wait = _LATER
             else:
                 wait = _SOON
         self._put_off(work_id, wait)
@@ -99,18 +102,27 @@ class Lanes:
 
         return [lane.running for lane in lanes if not ends(lane)]
 
-    def _begin(self, name: str, work_id: int, run: Run) -> None:
-        lane = self._lanes[name] = _Lane(running=work_id, since=self._clock())
-        threading.Thread(
+    def _has_begun(self, name: str, work_id: int, run: Run) -> bool:
+        """Open a lane; return whether that was possible."""
+        lane = _Lane(running=work_id, since=self._clock())
+        thread = threading.Thread(
             target=self._serve, args=(name, lane, run), name=f"lane {name}", daemon=True
-        ).start()
+        )
+        # It ends its lane under the lock that is held here.
+        if not _has_started(thread):
+            return False
+        self._lanes[name] = lane
+        return True
 
-    def _time(self, lane: _Lane) -> None:
-        """Let nothing wait behind what runs now for longer than it may."""
+    def _is_timed(self, lane: _Lane) -> bool:
+        """Let nothing wait behind what runs now for longer than it may; whether that is so."""
         if lane.timer is None and lane.waiting:
-            lane.timer = threading.Timer(SLOW_SECONDS, self._end_wait, (lane, lane.running))
-            lane.timer.daemon = True
-            lane.timer.start()
+            timer = threading.Timer(SLOW_SECONDS, self._end_wait, (lane, lane.running))
+            timer.daemon = True
+            if not _has_started(timer):
+                return False
+            lane.timer = timer
+        return True
 
     def _stop_timing(self, lane: _Lane) -> None:
         if lane.timer is not None:
@@ -126,6 +138,9 @@ class Lanes:
     def _end_wait(self, lane: _Lane, behind: int) -> None:
         with self._lock:
             waiting = self._empty(lane) if lane.running == behind else []
+        self._put_all_off(waiting)
+
+    def _put_all_off(self, waiting: list[int]) -> None:
         try:
             for work_id in waiting:
                 self._put_off(work_id, _LATER)
@@ -133,16 +148,42 @@ class Lanes:
             log.exception("delivery_not_put_off", reason=type(error).__name__)
 
     def _serve(self, name: str, lane: _Lane, run: Run) -> None:
-        while True:
-            try:
-                run(lane.running)
-            except Exception as error:  # the outermost frame of this thread
-                log.exception("delivery_broke", delivery=lane.running, reason=type(error).__name__)
+        try:
+            while not lane.ended.is_set():
+                try:
+                    run(lane.running)
+                except Exception as error:  # the outermost frame of this thread
+                    reason = type(error).__name__
+                    log.exception("delivery_broke", delivery=lane.running, reason=reason)
+                self._put_all_off(self._go_on(name, lane))
+        finally:
+            # Whatever ended this thread: a lane that nobody serves would take all that comes.
             with self._lock:
-                self._stop_timing(lane)
-                if not lane.waiting:
-                    del self._lanes[name]
-                    lane.ended.set()
-                    return
-                lane.running, lane.since = lane.waiting.popleft(), self._clock()
-                self._time(lane)
+                self._end(name, lane)
+                waiting = self._empty(lane)
+            self._put_all_off(waiting)
+
+    def _go_on(self, name: str, lane: _Lane) -> list[int]:
+        """Turn to what waits next, or end the lane; return what cannot wait behind that."""
+        with self._lock:
+            self._stop_timing(lane)
+            if not lane.waiting:
+                self._end(name, lane)
+                return []
+            lane.running, lane.since = lane.waiting.popleft(), self._clock()
+            return [] if self._is_timed(lane) else self._empty(lane)
+
+    def _end(self, name: str, lane: _Lane) -> None:
+        if self._lanes.get(name) is lane:
+            del self._lanes[name]
+        lane.ended.set()
+
+
+def _has_started(thread: threading.Thread) -> bool:
+    """Start a thread; return whether the system had one to give."""
+    try:
+        thread.start()
+    except (RuntimeError, MemoryError) as error:
+        log.warning("thread_not_started", kind=thread.name, reason=type(error).__name__)
+        return False
+    return True

@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
@@ -60,8 +60,9 @@ class Presence:
         """Say that this worker ends, if the ledger is found in time."""
         self._ending.set()
         last = threading.Thread(target=self._tell, kwargs={"ends": True}, daemon=True)
-        last.start()
-        last.join(_LAST_SECONDS)
+        with suppress(RuntimeError):  # a machine that is short of threads
+            last.start()
+            last.join(_LAST_SECONDS)
 
     def _beat(self) -> None:
         told, tell_at = "", float("-inf")

@@ -5,6 +5,7 @@ more and waits for what runs; a process of its pool that ended by the same signa
 analysis on which the worker waits.
 """
 
+import contextlib
 import os
 import signal
 import threading
@@ -40,6 +41,7 @@ def _watch(parent: int, do_last: Callable[[], object]) -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
         pass
     last = threading.Thread(target=do_last, name="last", daemon=True)
-    last.start()
-    last.join(LAST_SECONDS)
+    with contextlib.suppress(RuntimeError):  # a machine that is short of threads
+        last.start()
+        last.join(LAST_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from services import wait_for
+from thread_shortage import ThreadShortage
 
 from dicom_node import name_lookup
 from dicom_node.name_lookup import connected_to_one_of, look_up
@@ -85,6 +86,34 @@ def test_name_that_nobody_has_is_asked_for_again(name_server: NameServer) -> Non
             look_up("archive.example", 60)
 
     assert name_server.asked == 2
+
+
+def test_name_is_asked_for_again_once_there_are_threads(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name_server.may_answer.set()
+    shortage = ThreadShortage(monkeypatch, "look up")
+    for _ in range(2):
+        with pytest.raises(socket.gaierror, match="no thread can be started"):
+            look_up("archive.example", 60)
+    shortage.is_on = False
+
+    assert look_up("archive.example", 60) == ("192.0.2.7",)
+
+
+def test_question_that_is_never_answered_is_asked_anew_by_few_threads(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up_in_vain()
+    look_up_in_vain()
+    assert name_server.asked == 1
+    monkeypatch.setattr(name_lookup, "_LOST_SECONDS", -1.0)
+    for _ in range(10):
+        look_up_in_vain()
+    assert name_server.asked == 4
+
+    name_server.may_answer.set()
+    assert look_up("archive.example", 60) == ("192.0.2.7",)
 
 
 def test_silence_about_one_host_keeps_no_other_waiting(name_server: NameServer) -> None:

@@ -8,6 +8,7 @@ import pytest
 import structlog
 from celery.worker.consumer.consumer import CONNECTION_ERROR, CONNECTION_RETRY
 from redis.exceptions import OutOfMemoryError, ResponseError
+from thread_shortage import ThreadShortage
 
 from worker.celery_log import CeleryLog, receive_celery_records
 
@@ -111,6 +112,18 @@ def test_broker_that_stays_is_said_to_be_found(monkeypatch: pytest.MonkeyPatch) 
     find()
 
     assert told.wait(10)
+
+
+def test_broker_is_said_to_be_found_at_once_where_no_thread_can_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lose(ConnectionError("gone"))
+    ThreadShortage(monkeypatch, "")
+
+    with structlog.testing.capture_logs() as lines:
+        find()
+
+    assert [line["event"] for line in lines] == ["broker_connected"]
 
 
 def test_records_are_logged_once() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from thread_shortage import ThreadShortage
 
 from worker.deliver import lanes as lanes_module
 from worker.deliver.lanes import SLOW_SECONDS, Lanes
@@ -134,6 +135,49 @@ def test_delivery_that_breaks_leaves_its_lane_to_the_next(work: Deliveries) -> N
         raise RuntimeError
 
     work.lanes.take("archive", 1, broken)
+    while "archive" in work.lanes._lanes:
+        threading.Event().wait(0.01)
+    work.take("archive", 2)
+
+    work.await_begun(2)
+
+
+def test_delivery_for_which_there_is_no_thread_is_put_off_and_the_next_is_begun(
+    work: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortage = ThreadShortage(monkeypatch, "lane")
+    work.take("archive", 1)
+    shortage.is_on = False
+    work.take("archive", 2)
+
+    work.await_begun(2)
+    assert work.put_off == [(1, 5.0)]
+
+
+def test_what_no_thread_can_time_does_not_wait_behind_another(
+    work: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shortage = ThreadShortage(monkeypatch, "Thread-")
+    work.take("archive", 1)
+    work.take("archive", 2)
+    shortage.is_on = False
+    for number in (3, 4, 5):
+        work.take("archive", number)
+    shortage.is_on = True
+    work.may_end[1].set()
+
+    work.await_begun(3)
+    work.await_put_off(5)
+    assert work.put_off == [(2, 5.0), (4, 5.0), (5, 5.0)]
+    work.may_end[3].set()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_thread_that_ends_in_any_way_frees_its_lane(work: Deliveries) -> None:
+    def ended(_number: int) -> None:
+        raise SystemExit
+
+    work.lanes.take("archive", 1, ended)
     while "archive" in work.lanes._lanes:
         threading.Event().wait(0.01)
     work.take("archive", 2)

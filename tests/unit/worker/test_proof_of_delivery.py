@@ -10,6 +10,7 @@ from proving_site import SOON, Proving, proving_site, stop_beside
 from pydicom.dataset import Dataset
 from services import wait_for
 from sqlalchemy import update
+from thread_shortage import ThreadShortage
 from unit.dicom_node.node_factory import PATIENT_WORDS, Reception
 
 from dicom_node.settings.work import RetrySettings
@@ -197,6 +198,20 @@ def test_nothing_is_sent_again_or_given_up_while_the_clock_is_doubted(
 
     assert site.delivery.state is DeliveryState.ACCEPTED
     assert site.delivery.proof_due_at is not None
+
+
+def test_archive_is_asked_once_there_is_a_thread_and_the_prover_can_stop_before(
+    proving_at: Callable[..., Proving], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = proving_at(ProvingArchive())
+    site.deliver()
+    shortage = ThreadShortage(monkeypatch, "proof")
+    with pytest.raises(RuntimeError):
+        site.prover.tick()
+    shortage.is_on = False
+    site.change_destination(confirm="query")
+
+    confirmed_by_ticks(site)
 
 
 def test_nobody_is_asked_while_the_destination_is_paused(

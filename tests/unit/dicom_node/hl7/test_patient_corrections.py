@@ -11,10 +11,11 @@ from adt import NEW_ID, adt, merge
 from node_factory import STUDY_UID, Reception, four_views, put
 from ports import free_port
 from pydicom.dataset import Dataset
+from thread_shortage import ThreadShortage
 
 from dicom_node.errors import OutOfResourcesError
 from dicom_node.hl7.correcting import PatientCorrections
-from dicom_node.hl7.listener import Hl7Listener, kept_updates
+from dicom_node.hl7.listener import MOST_CONNECTIONS, Hl7Listener, kept_updates
 from dicom_node.hl7.messages import Message
 from dicom_node.hl7.mllp import END, framed
 from dicom_node.settings.settings import Settings
@@ -199,6 +200,24 @@ def hears_nothing(line: socket.socket) -> bool:
         return line.recv(1000) == b""
     except ConnectionError:
         return True
+
+
+def test_connection_for_which_there_is_no_thread_is_closed_and_the_next_is_heard(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Hl7Listener(Hl7Settings(enabled=True, port=free_port()), reception.spool.root)
+    listener.start()
+    shortage = ThreadShortage(monkeypatch, "")
+    try:
+        for _ in range(MOST_CONNECTIONS + 1):
+            with socket.create_connection(("127.0.0.1", listener._settings.port), 10) as line:
+                assert hears_nothing(line)
+        shortage.is_on = False
+        with socket.create_connection(("127.0.0.1", listener._settings.port), 10) as line:
+            line.sendall(framed(adt()))
+            assert line.recv(1000)
+    finally:
+        listener.stop()
 
 
 def test_peers_talk_over_a_connection_and_others_are_not_heard(reception: Reception) -> None:
