@@ -11,15 +11,17 @@ import requests
 
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
-from dicom_node.send.dicomweb_session import dicomweb_session, read_bounded, words_for_failure
+from dicom_node.send.dicomweb_session import (
+    BROKEN_EXCHANGE,
+    dicomweb_session,
+    read_bounded,
+    words_for_failure,
+)
 from dicom_node.send.http_connection import came_too_early
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import HttpDestination
 
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
-_BROKEN: Final = (requests.RequestException, OSError, ValueError)
-"""What the library raises where an answer breaks off or breaks the rules; ValueError for the
-length of a chunk that is below 0."""
 _MOST_REDIRECTS: Final = 3
 LONGEST_ANSWER_BYTES: Final = 4 * 2**20
 """Of a whole answer: none of an archive is longer."""
@@ -167,39 +169,39 @@ class DicomwebExchange:
             The archive does not answer, not in time, or with too much.
         """
         name = self._destination.name
-        url = f"{self._root}/{path}"
-        try:
-            with (
-                self._deadline.within(self._destination.longest_seconds(expected_bytes)),
-                self._session.request(
-                    "GET", url, headers={"Accept": accept}, allow_redirects=False, stream=True
-                ) as response,
-            ):
-                chunks = response.iter_content(65_536)
-                seen = 0
+        longest = self._destination.longest_seconds(expected_bytes)
+        with self._deadline.within(longest), self._begun(path, accept) as response:
+            chunks = response.iter_content(65_536)
+            seen = 0
 
-                def read() -> bytes:
-                    nonlocal seen
-                    try:
-                        chunk: bytes = next(chunks, b"")
-                    except _BROKEN as error:
-                        raise DestinationDownError(
-                            f"{name} stops in the middle of its answer"
-                        ) from error
-                    seen += len(chunk)
-                    if seen > longest_bytes:
-                        raise DestinationDownError(f"{name} sends more than it was asked for")
-                    return chunk
+            def read() -> bytes:
+                nonlocal seen
+                try:
+                    chunk: bytes = next(chunks, b"")
+                except BROKEN_EXCHANGE as error:
+                    raise DestinationDownError(
+                        f"{name} stops in the middle of its answer"
+                    ) from error
+                seen += len(chunk)
+                if seen > longest_bytes:
+                    raise DestinationDownError(f"{name} sends more than it was asked for")
+                return chunk
 
-                # As it came: the session takes the parameters from its own copy.
-                kind = response.raw.headers.get("Content-Type", "")
-                yield response.status_code, kind, read
-        except (requests.RequestException, OSError) as error:
-            raise DestinationDownError(
-                f"{name} does not answer: {words_for_failure(error)}"
-            ) from error
+            # As it came: the session takes the parameters from its own copy.
+            yield response.status_code, response.raw.headers.get("Content-Type", ""), read
         if self._deadline.passed:
             raise DestinationDownError(f"{name}: {self._destination.words_for_lateness}")
+
+    def _begun(self, path: str, accept: str) -> requests.Response:
+        url, headers = f"{self._root}/{path}", {"Accept": accept}
+        try:
+            return self._session.request(
+                "GET", url, headers=headers, allow_redirects=False, stream=True
+            )
+        except BROKEN_EXCHANGE as error:
+            raise DestinationDownError(
+                f"{self._destination.name} does not answer: {words_for_failure(error)}"
+            ) from error
 
     def _follow(
         self,
@@ -222,7 +224,7 @@ class DicomwebExchange:
                     if response.status_code not in _REDIRECTS:
                         return Reply.read(response, longest_answer_bytes)
                     url = self._within_origin(url, response.headers.get("Location", ""))
-        except _BROKEN as error:
+        except BROKEN_EXCHANGE as error:
             raise DestinationDownError(
                 f"{self._destination.name} does not answer: {words_for_failure(error)}"
             ) from error

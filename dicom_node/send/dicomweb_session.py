@@ -3,9 +3,10 @@
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import requests
+from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NameResolutionError
@@ -18,6 +19,10 @@ from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import DicomwebDestination, HttpDestination
 from dicom_node.tls import client_context, words_for
 from dicom_node.web_requests import OwnAuthoritiesAdapter
+
+BROKEN_EXCHANGE: Final = (requests.RequestException, OSError, ValueError)
+"""What the library raises where a request cannot be sent, or an answer breaks off or breaks the
+rules; ValueError for the length of a chunk that is below 0, or a header that cannot be written."""
 
 
 def dicomweb_session(
@@ -42,7 +47,10 @@ def dicomweb_session(
     if not isinstance(destination, DicomwebDestination) and destination.token is not None:
         session.auth = _Bearer(destination.token.get_secret_value())
     elif destination.username is not None and destination.password is not None:
-        session.auth = (destination.username, destination.password.get_secret_value())
+        # As bytes: the library writes text in Latin-1, and breaks at what that does not have.
+        password = destination.password.get_secret_value()
+        name = destination.username.encode()  # RFC 7617 2.1
+        session.auth = HTTPBasicAuth(name, password.encode())
     context: ssl.SSLContext | None = None
     if destination.url.startswith("https:"):
         try:
@@ -54,7 +62,7 @@ def dicomweb_session(
     return session
 
 
-class _Bearer(requests.auth.AuthBase):
+class _Bearer(AuthBase):
     """A token; as an object of its own, or the library would prefer what ~/.netrc says."""
 
     def __init__(self, token: str) -> None:

@@ -2,12 +2,10 @@
 
 from typing import Final
 
-import requests
-
 from dicom_node.deadline import Deadline
 from dicom_node.errors import DestinationDownError
 from dicom_node.network import UNCOMPRESSED, associate
-from dicom_node.send.dicomweb_session import dicomweb_session, words_for_failure
+from dicom_node.send.dicomweb_session import BROKEN_EXCHANGE, dicomweb_session, words_for_failure
 from dicom_node.send.reporting.mllp import connected
 from dicom_node.settings.tls import NO_CERTIFICATES, TlsSettings
 from dicom_node.settings.ways_out.destinations import (
@@ -78,7 +76,7 @@ def answered_status(destination: HttpDestination, tls: TlsSettings = NO_CERTIFIC
             session.request(method, url, allow_redirects=False, stream=True) as answer,
         ):
             pass
-    except (requests.RequestException, OSError) as error:
+    except BROKEN_EXCHANGE as error:
         if deadline.passed:
             raise DestinationDownError(_late(destination)) from error
         raise DestinationDownError(

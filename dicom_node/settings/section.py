@@ -1,6 +1,7 @@
 """What the sections of the settings share: their base class and the types of their values."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -72,6 +73,19 @@ LocalPath = Annotated[Path, AfterValidator(_anchored)]
 
 Secret = Annotated[SecretStr, BeforeValidator(_secret_of)]
 """A secret, given as text, as ``{ file = PATH }`` or as ``{ environment = NAME }``."""
+
+
+def _sent_as_header(secret: SecretStr) -> SecretStr:
+    if not re.fullmatch("[!-~]+", secret.get_secret_value()):
+        raise ValueError(
+            "a bearer token consists of letters, digits and signs of ASCII, without spaces: copy "
+            "it anew"
+        )
+    return secret
+
+
+BearerToken = Annotated[Secret, AfterValidator(_sent_as_header)]
+"""A secret that is sent as ``Authorization: Bearer`` (RFC 6750 2.1)."""
 
 
 def _known_zone(name: str) -> str:

@@ -52,6 +52,9 @@ def is_answered(node: Runtime, delivery_id: int) -> bool:
         )
     except DestinationDownError as error:
         problem = str(error)
+    except Exception as error:  # whatever it is, the probe ends, and another one follows
+        log.exception("probe_broke", reason=type(error).__name__)
+        problem = f"unexpected error: {type(error).__name__}"
     with node.database.writing() as session:
         circuits.note_probe(
             session,

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from dicom_node.settings.section import Port, Secret, Section
+from dicom_node.settings.section import BearerToken, Port, Secret, Section
 
 TRUTH_MEASURES: Final = ("sensitivity", "specificity", "predictive_value")
 """What a stop rule may say of answers whose truth is known."""
@@ -74,7 +74,7 @@ class AlertSettings(Section):
 
     webhook_url: str | None = None
     """Address that gets each alarm as JSON by POST. Default: none."""
-    webhook_token: Secret | None = None
+    webhook_token: BearerToken | None = None
     """Sent as bearer token in Authorization."""
     smtp_host: str | None = None
     """Mail server. Default: no mail is sent."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from dicom_node.settings.section import Name, Port, Secret
+from dicom_node.settings.section import BearerToken, Name, Port, Secret
 from dicom_node.settings.ways_out.exchanging import Exchanging
 from dicom_node.settings.ways_out.results import DEFAULT_PROFILE
 
@@ -50,7 +50,7 @@ class HttpMessages(Messages):
     """Address that messages are posted to; for kind fhir the base of the server."""
     username: str | None = None
     password: Secret | None = None
-    token: Secret | None = None
+    token: BearerToken | None = None
     """Sent as ``Authorization: Bearer``, and then neither username nor password."""
 
     @field_validator("url")

@@ -323,6 +323,25 @@ def test_worker_killed_at_any_step_leaves_it_to_the_next(
     assert {state for state, _ in states(site)} == {"accepted"}
 
 
+def test_question_that_breaks_is_ended_and_asked_again(
+    site: Runtime, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt(site)
+    archive.start()
+    make_due(site)
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.deliver.probing.probe", broken)
+        attempt_delivery(site, 1)
+    assert circuit(site) is Circuit.OPEN
+
+    attempt_all(site)
+    assert {state for state, _ in states(site)} == {"accepted"}
+
+
 def test_worker_that_is_told_to_end_leaves_its_question_to_another(
     site: Runtime, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,10 +21,10 @@ def ask(port: int, **changes: Any) -> None:
     probe(destination(port, **changes), calling_ae_title="MAMMOCLIP")
 
 
-def ask_web(port: int) -> None:
+def ask_web(port: int, **changes: Any) -> None:
     url = f"http://127.0.0.1:{port}/dicom-web"
     web = DicomwebDestination(
-        name="web", kind="dicomweb", url=url, timeout_seconds=2, exchange_seconds=1
+        name="web", kind="dicomweb", url=url, timeout_seconds=2, exchange_seconds=1, **changes
     )
     probe(web, calling_ae_title="MAMMOCLIP")
 
@@ -85,6 +85,20 @@ def answering(status: str) -> Iterator[int]:
 def test_archive_that_answers_a_search_somehow_is_not_down(status: str) -> None:
     with answering(status) as port:
         ask_web(port)
+
+
+def test_archive_with_a_password_of_any_letters_answers() -> None:
+    with answering("401 No") as port:
+        ask_web(port, username="müller", password="пароль")
+
+
+def test_request_that_the_library_cannot_write_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unwritable(*_: object, **__: object) -> None:
+        raise UnicodeEncodeError("latin-1", "\u20ac", 0, 1, "not in range")
+
+    monkeypatch.setattr("requests.Session.request", unwritable)
+    with pytest.raises(DestinationDownError, match="UnicodeEncodeError"):
+        ask_web(1)
 
 
 @pytest.mark.parametrize("status", ["502 No", "503 No", "504 No"])

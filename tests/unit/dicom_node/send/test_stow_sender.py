@@ -1,5 +1,6 @@
 """STOW-RS delivery against a small HTTP server on loopback."""
 
+import base64
 import errno
 import json
 import threading
@@ -361,6 +362,13 @@ def test_account_of_the_settings_is_used(archive: Answering, result_object: Make
     sent(archive, result_object(), username="node", password="s3cret")
 
     assert archive.requests[0][1]["Authorization"] == "Basic bm9kZTpzM2NyZXQ="
+
+
+def test_account_is_sent_in_utf_8(archive: Answering, result_object: MakeObject) -> None:
+    sent(archive, result_object(), username="müller", password="пароль")
+
+    _, _, shown = archive.requests[0][1]["Authorization"].partition("Basic ")
+    assert base64.b64decode(shown).decode() == "müller:пароль"
 
 
 def test_kind_of_a_destination_chooses_its_sender() -> None:

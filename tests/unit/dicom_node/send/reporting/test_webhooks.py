@@ -267,6 +267,9 @@ def test_gateway_without_a_server_behind_it_is_down() -> None:
         ({"url": "http://169.254.169.254/latest"}, "network link"),
         ({"url": "http:///nothing"}, "needs a host"),
         ({"url": "ftp://host/"}, "pattern"),
+        ({"token": "to\u043aen"}, "a bearer token consists of"),
+        ({"token": "to ken"}, "a bearer token consists of"),
+        ({"token": "token\n"}, "a bearer token consists of"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(values: dict[str, Any], words: str) -> None:
