@@ -6,6 +6,7 @@ A timeout of a socket counts from byte to byte: a peer that sends one each secon
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Self
 
@@ -24,6 +25,15 @@ class Deadline:
         self._descriptors: list[socket.socket] = []
         self._closers: list[Callable[[], None]] = []
         self._passed = False
+        self._end_at = float("inf")
+
+    @property
+    def seconds_left(self) -> float:
+        """Time that the present exchange may still take, for what is not connected yet; 0 or more.
+
+        Infinite while there is no exchange.
+        """
+        return max(self._end_at - time.monotonic(), 0.0)
 
     @property
     def passed(self) -> bool:
@@ -50,10 +60,12 @@ class Deadline:
         timer = threading.Timer(seconds, self._end)
         timer.daemon = True
         timer.start()
+        self._end_at = time.monotonic() + seconds
         try:
             yield
         finally:
             timer.cancel()
+            self._end_at = float("inf")
 
     def __enter__(self) -> Self:
         return self

@@ -115,19 +115,28 @@ def look_up(host: str, seconds: float) -> tuple[str, ...]:
 
 
 def connected_to_one_of(
-    addresses: Sequence[str], connect: Callable[[str], _Connected]
+    addresses: Sequence[str], connect: Callable[[str, float], _Connected], seconds: float
 ) -> _Connected:
     """Connect to the first of a host's addresses at which somebody answers.
+
+    Parameters
+    ----------
+    connect : given an address and the seconds that it may take, an equal share of those left
+    seconds : for all of the addresses together
 
     Raises
     ------
     OSError
-        Why nobody answers at the last of them.
+        Why nobody answers at the last of them that was tried.
     """
-    *others, last = addresses
-    for address in others:
+    give_up_at = time.monotonic() + seconds
+    failure: OSError = TimeoutError("no time is left to connect")
+    for untried, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        left = give_up_at - time.monotonic()
+        if left <= 0:
+            break
         try:
-            return connect(address)
-        except OSError:
-            continue
-    return connect(last)
+            return connect(address, left / untried)
+        except OSError as error:
+            failure = error
+    raise failure

@@ -71,7 +71,8 @@ class SyslogSender:
         with (
             connected_to_one_of(
                 look_up(host, _LOOK_UP_SECONDS),
-                lambda address: socket.create_connection((address, port), timeout=_SECONDS),
+                lambda address, share: socket.create_connection((address, port), timeout=share),
+                _SECONDS,
             ) as plain,
             context.wrap_socket(plain, server_hostname=host) as line,
         ):

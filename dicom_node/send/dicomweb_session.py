@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -101,13 +102,15 @@ def _pools_held_to(deadline: Deadline, seconds: float) -> dict[str, type[HTTPCon
 
     class Connection(ListeningConnection, HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            connection = _connected(self, super()._new_conn, seconds)
+            longest = min(seconds, deadline.seconds_left)
+            connection = _connected(self, super()._new_conn, longest)
             deadline.guard(connection)
             return connection
 
     class SecuredConnection(ListeningConnection, HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            connection = _connected(self, super()._new_conn, seconds)
+            longest = min(seconds, deadline.seconds_left)
+            connection = _connected(self, super()._new_conn, longest)
             deadline.guard(connection)
             return connection
 
@@ -124,23 +127,27 @@ def _connected(
     connection: HTTPConnection, connect: Callable[[], socket.socket], seconds: float
 ) -> socket.socket:
     """Connect by address, so that the library asks no name server; its name stays for TLS."""
-    name = connection.host
+    name, timeout = connection.host, connection.timeout
 
-    def connect_to(address: str) -> socket.socket:
-        connection.host = address
+    def connect_to(address: str, share: float) -> socket.socket:
+        connection.host, connection.timeout = address, share
         try:
-            return connect()
+            connected = connect()
         except HTTPError as error:
             raise _NotConnectedError(error) from None
+        connected.settimeout(seconds)
+        return connected
 
+    give_up_at = time.monotonic() + seconds
     try:
-        return connected_to_one_of(look_up(name, seconds), connect_to)
+        addresses = look_up(name, seconds)
+        return connected_to_one_of(addresses, connect_to, give_up_at - time.monotonic())
     except socket.gaierror as error:
         raise NameResolutionError(name, connection, error) from error
     except _NotConnectedError as error:
         failure = error.failure
     finally:
-        connection.host = name
+        connection.host, connection.timeout = name, timeout
     # Not within the handler: two errors of which each is the other's context have no end.
     raise failure
 

@@ -14,6 +14,9 @@ from dicom_node.name_lookup import connected_to_one_of, look_up
 _LOOK_UP_SECONDS: Final = 5.0
 """Longest wait for the address of the broker: no time-out of the library reaches the resolver."""
 
+_CONNECT_SECONDS: Final = 5.0
+"""Longest wait for a connection where nobody has set another one."""
+
 _Frame = tuple[int, int, bytes]
 """Its kind, its channel and what is in it (AMQP 0-9-1, 4.2.3)."""
 
@@ -39,8 +42,11 @@ class _FoundConnection(pyamqp.Connection):  # type: ignore[misc]  # kombu has no
         connect = transport._connect
 
         def connect_to_name(name: str, port: int, seconds: float | None) -> None:
-            addresses = look_up(name, _LOOK_UP_SECONDS)
-            connected_to_one_of(addresses, lambda address: connect(address, port, seconds))
+            connected_to_one_of(
+                look_up(name, _LOOK_UP_SECONDS),
+                lambda address, share: connect(address, port, share),
+                _CONNECT_SECONDS if seconds is None else seconds,
+            )
 
         transport._connect = connect_to_name
         return transport

@@ -13,23 +13,31 @@ _ERRORS: Final = redis.get_redis_error_classes()
 _LOOK_UP_SECONDS: Final = 5.0
 """Longest wait for the address of the broker: no time-out of the library reaches the resolver."""
 
+_CONNECT_SECONDS: Final = 5.0
+"""Longest wait for a connection where nobody has set another one."""
+
 
 class _FoundConnection(redis.redis.Connection):  # type: ignore[misc]  # kombu has no types
     """A connection to one of the addresses of the broker, which is looked up in bounded time."""
 
     host: str
+    socket_connect_timeout: float | None
 
     def _connect(self) -> Any:
-        name: str = self.host
+        name, seconds = self.host, self.socket_connect_timeout
 
-        def connect_to(address: str) -> Any:
-            self.host = address
+        def connect_to(address: str, share: float) -> Any:
+            self.host, self.socket_connect_timeout = address, share
             return super(_FoundConnection, self)._connect()
 
         try:
-            return connected_to_one_of(look_up(name, _LOOK_UP_SECONDS), connect_to)
+            return connected_to_one_of(
+                look_up(name, _LOOK_UP_SECONDS),
+                connect_to,
+                _CONNECT_SECONDS if seconds is None else seconds,
+            )
         finally:
-            self.host = name
+            self.host, self.socket_connect_timeout = name, seconds
 
 
 class _FoundSecuredConnection(redis.redis.SSLConnection, _FoundConnection):  # type: ignore[misc]

@@ -139,10 +139,13 @@ def connected(
 
 def _connection(destination: Hl7Destination, tls: TlsSettings, deadline: Deadline) -> socket.socket:
     seconds = destination.timeout_seconds
-    addresses = look_up(destination.host, seconds)
+    addresses = look_up(destination.host, min(seconds, deadline.seconds_left))
     connection = connected_to_one_of(
-        addresses, lambda one: socket.create_connection((one, destination.port), timeout=seconds)
+        addresses,
+        lambda one, share: socket.create_connection((one, destination.port), timeout=share),
+        min(seconds, deadline.seconds_left),
     )
+    connection.settimeout(seconds)
     deadline.guard(connection)
     if not destination.tls:
         return connection

@@ -44,6 +44,16 @@ def test_exchange_that_ends_in_time_leaves_the_connection_open(
         assert not deadline.passed
 
 
+def test_time_that_is_left_is_known_while_an_exchange_lasts() -> None:
+    with Deadline() as deadline:
+        assert deadline.seconds_left == float("inf")
+        with deadline.within(60):
+            assert 0 < deadline.seconds_left <= 60
+        assert deadline.seconds_left == float("inf")
+        with deadline.within(0):
+            assert deadline.seconds_left == 0
+
+
 def test_connections_end_with_their_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     with Deadline() as deadline:

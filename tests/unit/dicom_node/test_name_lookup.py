@@ -125,11 +125,29 @@ def test_silence_about_one_host_keeps_no_other_waiting(name_server: NameServer) 
 
 
 def test_next_address_is_tried_where_nobody_answers() -> None:
-    def connect(address: str) -> str:
+    def connect(address: str, _seconds: float) -> str:
         if address != "b":
             raise ConnectionRefusedError(address)
         return address
 
-    assert connected_to_one_of(["a", "b", "c"], connect) == "b"
+    assert connected_to_one_of(["a", "b", "c"], connect, 60) == "b"
     with pytest.raises(ConnectionRefusedError, match="c"):
-        connected_to_one_of(["a", "c"], connect)
+        connected_to_one_of(["a", "c"], connect, 60)
+
+
+def test_addresses_share_the_time_in_which_one_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, shares = [0.0], []
+    monkeypatch.setattr(name_lookup.time, "monotonic", lambda: now[0])
+
+    def connect(_address: str, seconds: float) -> None:
+        shares.append(seconds)
+        now[0] += seconds if len(shares) > 1 else 0.0  # the first one refuses at once
+        raise TimeoutError("silent")
+
+    with pytest.raises(TimeoutError, match="silent"):
+        connected_to_one_of(["a", "b", "c"], connect, 30)
+    assert shares == [10.0, 15.0, 15.0]
+    with pytest.raises(TimeoutError, match="no time is left"):
+        connected_to_one_of(["a"], connect, 0)

@@ -1,5 +1,6 @@
 """Whether a destination answers is asked without sending it anything."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from pynetdicom.sop_class import Verification
 from dicom_node.errors import DestinationDownError
 from dicom_node.send.probe import probe
 from dicom_node.settings.ways_out.destinations import DicomwebDestination
+from dicom_node.settings.ways_out.reporting import Hl7Destination
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -27,6 +29,37 @@ def ask_web(port: int, **changes: Any) -> None:
         name="web", kind="dicomweb", url=url, timeout_seconds=2, exchange_seconds=1, **changes
     )
     probe(web, calling_ae_title="MAMMOCLIP")
+
+
+@pytest.mark.parametrize("limit", ["timeout_seconds", "exchange_seconds"])
+@pytest.mark.parametrize("kind", ["dicomweb", "hl7"])
+def test_dead_addresses_of_a_host_take_no_longer_than_one(
+    monkeypatch: pytest.MonkeyPatch, kind: str, limit: str
+) -> None:
+    tried: list[Any] = []
+
+    def silent(address: Any, timeout: float = 0, *_: Any, **__: Any) -> None:
+        tried.append(address)
+        time.sleep(timeout)
+        raise TimeoutError("timed out")
+
+    addresses = tuple(f"192.0.2.{number}" for number in range(1, 11))
+    for module in ("dicomweb_session", "reporting.mllp"):
+        monkeypatch.setattr(f"dicom_node.send.{module}.look_up", lambda *_: addresses)
+    monkeypatch.setattr("socket.create_connection", silent)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", silent)
+    seconds = {"timeout_seconds": 30, "exchange_seconds": 60, limit: 0.5}
+    asked: Any = (
+        DicomwebDestination(kind="dicomweb", name="a", url="http://many.example/", **seconds)
+        if kind == "dicomweb"
+        else Hl7Destination(kind="hl7", name="a", host="many.example", **seconds)
+    )
+
+    began = time.monotonic()
+    with pytest.raises(DestinationDownError):
+        probe(asked, calling_ae_title="MAMMOCLIP")
+    assert time.monotonic() - began < 5
+    assert {address for address, _ in tried} == set(addresses)
 
 
 def test_archive_that_answers_c_echo_is_sent_nothing(
