@@ -20,6 +20,7 @@ FLOORS: Final = {
     "pillow": ("12.2.0", "CVE-2026-25990, CVE-2026-42308"),
     "pydicom": ("3.0.2", "CVE-2026-32711"),
     "torch": ("2.6.0", "CVE-2025-32434"),
+    "urllib3": ("2.6.0", "CVE-2025-66418, CVE-2025-66471"),
 }
 """The first version of a package without a known fault, and the fault."""
 
