@@ -4,6 +4,7 @@ The server's own limits end what it still computes, and TCP notices a host that 
 left is a server, or a proxy before it, that is there and says nothing.
 """
 
+import math
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
@@ -51,6 +52,9 @@ class BoundedConnection(psycopg.Connection[Any]):
             # libpq pairs each address with a name, by which TLS knows the server, and asks nobody.
             options["hostaddr"] = ",".join(addresses)
             options["host"] = ",".join([host] * len(addresses))
+            # The library would wait for so long at each of them; it knows no parts of a second.
+            if str(seconds := options.get("connect_timeout", "")).isdecimal():
+                options["connect_timeout"] = math.ceil(int(seconds) / len(addresses))
         return super().connect(*values, **options)
 
     def wait(

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
+import psycopg
 import pytest
 from postgresql import PostgreSQL
 from sqlalchemy import text
@@ -83,6 +85,24 @@ def test_name_server_that_never_answers_is_waited_for_briefly(
     ):
         database.require_schema()
     may_answer.set()
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(10, 4), ("5", 2), (0, 0), (None, None)])
+def test_addresses_of_a_server_share_the_time_to_connect(
+    monkeypatch: pytest.MonkeyPatch, seconds: int | str | None, share: int | None
+) -> None:
+    asked: list[dict[str, Any]] = []
+    addresses = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
+    monkeypatch.setattr(bounded_postgresql, "look_up", lambda *_: addresses)
+    monkeypatch.setattr(
+        psycopg.Connection, "connect", classmethod(lambda _, **options: asked.append(options))
+    )
+
+    BoundedConnection.connect(host="ledger.example", connect_timeout=seconds)
+
+    (options,) = asked
+    assert options["connect_timeout"] == share
+    assert options["hostaddr"] == ",".join(addresses)
 
 
 def test_statement_that_takes_too_long_is_ended_by_the_server(ledger: Database) -> None:
