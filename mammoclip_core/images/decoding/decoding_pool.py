@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
-from mammoclip_core.errors import PixelError
+from mammoclip_core.errors import ComputingError, PixelError
 from mammoclip_core.images.decoding.decoding_process import (
     DECODING_CHILD,
     DecoderEndedError,
@@ -26,12 +26,15 @@ class DecodingPool:
 
     Threads may read at the same time; more than there are processes wait. An image at which its
     process ends is read once more, by a new one and while no other is read; if that ends too, the
-    image cannot be read.
+    image cannot be read, unless the machine may be the cause.
 
     Parameters
     ----------
     processes : 1 or more
     longest_seconds : that one image may take, whatever its size
+    doubts : how often an image is doubted to be the cause before it counts as one that cannot be
+        read, where the system may have killed its processes or a drive may hang: more than 0 for
+        whoever reads it again later. It counts only if another image was read after each doubt
     note : is told how a process ended
     program : command line of a process
     """
@@ -41,17 +44,22 @@ class DecodingPool:
         processes: int = DEFAULT_PROCESSES,
         *,
         longest_seconds: float = math.inf,
+        doubts: int = 0,
         note: Callable[[str], object] = str,
         program: Sequence[str] = DECODING_CHILD,
     ) -> None:
         self._processes = processes
         self._longest_seconds = longest_seconds
+        self._doubts = doubts
         self._note = note
         self._program = program
         self._memory = ImageMemory()
         self._idle: list[DecodingProcess] = []
         self._busy = 0
         self._waiting_to_be_alone = 0
+        self._images_read = 0
+        self._doubted: dict[tuple[Path, int], tuple[int, int]] = {}
+        """Of each image: how often it was doubted, and how many had been read at the last time."""
         self._changed = threading.Condition()
 
     def read_image(self, path: Path, frame: int = 1) -> StoredImage:
@@ -63,7 +71,7 @@ class DecodingPool:
             As `mammoclip_core.images.image_file.read_image`; also if reading it ends two
             processes or takes more memory or time than any image of its size.
         ComputingError
-            No process starts.
+            No process starts, or what ended two of them may be the machine.
         OSError
             The system cannot start another process.
         """
@@ -75,6 +83,8 @@ class DecodingPool:
             return self._read(path, frame, alone=True)
         except DecoderEndedError as error:
             self._note(str(error))
+            if error.doubt and self._is_doubted(path, frame):
+                raise ComputingError(error.doubt) from error
             raise PixelError(
                 f"{path.name}: the image crashes its decoder, or takes more memory or time "
                 f"than any image of its size ({error}, twice)"
@@ -100,9 +110,23 @@ class DecodingPool:
                 self.close()
             process = self._taken() or DecodingProcess(self._memory, self._program)
             try:
-                return process.read(path, frame, self._longest_seconds)
+                image = process.read(path, frame, self._longest_seconds)
             finally:
                 self._give_back(process)
+        with self._changed:
+            self._images_read += 1
+            self._doubted.pop((path, frame), None)
+        return image
+
+    def _is_doubted(self, path: Path, frame: int) -> bool:
+        """Doubt that an image ended its processes; False once it did so often between others."""
+        with self._changed:
+            times, read_then = self._doubted.pop((path, frame), (0, -1))
+            times += self._images_read > read_then
+            if times > self._doubts:
+                return False
+            self._doubted[path, frame] = times, self._images_read
+            return True
 
     def _taken(self) -> DecodingProcess | None:
         with self._changed:

@@ -24,10 +24,26 @@ from mammoclip_core.images.stored_image import StoredImage
 DECODING_CHILD: Final = (sys.executable, "-m", "mammoclip_core.images.decoding.decoding_child")
 _SECONDS_TO_START: Final = 120.0
 _OWN_PREFIX: Final = "MAMMOCLIP_"
+_KILLED: Final = (
+    "the process that decodes images was killed from outside: see the system's log for lack of "
+    "memory"
+)
+_WAITED: Final = (
+    "the process that decodes images waited and did not compute: see whether a drive hangs"
+)
 
 
 class DecoderEndedError(Exception):
-    """The process ended, or was ended, while it read an image; the text says how."""
+    """The process ended, or was ended, while it read an image; the text says how.
+
+    Attributes
+    ----------
+    doubt : what else than the image may have ended it, and where to look; empty if nothing
+    """
+
+    def __init__(self, how: str, doubt: str = "") -> None:
+        super().__init__(how)
+        self.doubt = doubt
 
 
 class DecodingProcess:
@@ -72,6 +88,7 @@ class DecodingProcess:
             theirs.close()
         self.close = weakref.finalize(self, _end, self._child, self._connection, os.getpid())
         self._is_ready = False
+        self._computed_before = 0.0
 
     def read(self, path: Path, frame: int, longest_seconds: float = math.inf) -> StoredImage:
         """Read one image as `read_image` does; its arrays cannot be written.
@@ -89,6 +106,7 @@ class DecodingProcess:
         """
         self._require_started()
         self.images += 1
+        self._computed_before = _processor_seconds(self._child.pid)
         asked = str(path.absolute())  # it keeps the working folder that it started in
         request = json.dumps({"path": asked, "frame": frame}).encode()
         block = self._memory.take()
@@ -131,7 +149,10 @@ class DecodingProcess:
         try:
             content = self._connection.recv(LONGEST_MESSAGE)
         except TimeoutError:
-            raise self._ended(f"it took more than {seconds:.0f} s") from None
+            # A codec computes without end; what does not compute waits, for a drive or its turn.
+            computed = _processor_seconds(self._child.pid) - self._computed_before
+            doubt = _WAITED if computed < seconds / 2 else ""
+            raise self._ended(f"it took more than {seconds:.0f} s", doubt) from None
         except ConnectionError:
             content = b""
         if not content:
@@ -139,14 +160,27 @@ class DecodingProcess:
         message: dict[str, Any] = json.loads(content)
         return message
 
-    def _ended(self, why: str) -> DecoderEndedError:
+    def _ended(self, why: str, doubt: str = "") -> DecoderEndedError:
         """End the process; return what is known of its end."""
         if not why:
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(5.0)  # its exit status says more than that it was killed here
         status = self._child.poll()
         self.close()
-        return DecoderEndedError(why or _how_it_ended(status))
+        if why:
+            return DecoderEndedError(why, doubt)
+        # By its own limits, or by a fault of a codec, it ends with other signals.
+        return DecoderEndedError(_how_it_ended(status), _DOUBTS.get(status, ""))
+
+
+def _processor_seconds(process: int) -> float:
+    """Return the time that a process has computed; 0 if it is gone (proc(5))."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _environment() -> dict[str, str]:
@@ -168,6 +202,9 @@ def _end(child: "subprocess.Popen[bytes]", connection: socket.socket, owner: int
     # One that the system holds in the middle of a read ends when it lets go.
     with suppress(subprocess.TimeoutExpired):
         child.wait(5.0)
+
+
+_DOUBTS: Final[dict[int | None, str]] = {-signal.SIGKILL: _KILLED, -signal.SIGALRM: _WAITED}
 
 
 def _how_it_ended(status: int | None) -> str:

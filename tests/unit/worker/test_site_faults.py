@@ -1,7 +1,9 @@
 """A fault of the site is told once, uses up no attempt, and ends by itself."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from mammoclip_core.errors import (
     LicenceError,
     MissingLibraryError,
 )
+from mammoclip_core.images.decoding import decoding_pool
+from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from worker.deliver.delivery import attempt_delivery
 from worker.runtime import Runtime
 from worker.site_faults import BENEFIT_OF_THE_DOUBT, SiteFaults
@@ -38,6 +42,15 @@ SITE_ERRORS = [
     ComputingError("no finite number"),
     PermissionError(13, "Permission denied"),
 ]
+
+KILLED = """
+import os, signal, socket, sys
+connection = socket.socket(fileno=int(sys.argv[1]))
+connection.send(b"ready")
+connection.recv(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A process that decodes, killed as the kernel does where memory is short."""
 
 
 class Clock:
@@ -98,6 +111,21 @@ def test_fault_of_the_site_uses_up_no_attempt(
     assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
     node.engine.meanwhile = lambda: None
     assert run_again(node, analysis_id).state is AnalysisState.DONE
+
+
+def test_decoders_that_the_system_kills_fail_no_image(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = partial(DecodingPool, program=[sys.executable, "-c", KILLED])
+    monkeypatch.setattr(decoding_pool, "DecodingPool", killed)
+    del node.decoding
+    place = reception.receive(shown_mammogram()).place
+    node.engine.meanwhile = lambda: node.decoding.read_image(node.spool.file(place))
+
+    analysis = run_analysis(node, due_analysis(reception))
+
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
+    assert "killed from outside" in analysis.reason
 
 
 @pytest.mark.parametrize("error", [MemoryError(), DeviceError("gone"), ComputingError("inf")])

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imagecodecs
-import misbehaving_decoder
 import numpy as np
 import pytest
 from core_factory import breast, encapsulated, mammogram, save
@@ -19,12 +18,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000Lossless,
     JPEGLosslessSV1,
-    JPEGLSLossless,
 )
 
 from mammoclip_core.errors import ComputingError, PixelError
-from mammoclip_core.images.decoding import decoding_process
-from mammoclip_core.images.decoding.decoding_effort import Effort, decoding_effort
+from mammoclip_core.images.decoding.decoding_effort import decoding_effort
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.decoding.decoding_process import DECODING_CHILD
 from mammoclip_core.images.image_file import read_image
@@ -34,50 +31,11 @@ LONG = pytest.mark.long
 Pools = Callable[..., DecodingPool]
 
 
-@pytest.fixture
-def notes() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def pool_whose_codec(notes: list[str]) -> Iterator[Pools]:
-    """Return a pool whose codec of JPEG-LS does something bad; with a file, once only."""
-    made: list[DecodingPool] = []
-
-    def build(deed: str, marker: Path | None = None, processes: int = 1) -> DecodingPool:
-        program = misbehaving_decoder.command(deed, marker)
-        made.append(DecodingPool(processes, note=notes.append, program=program))
-        return made[-1]
-
-    yield build
-    for pool in made:
-        pool.close()
-
-
 @pytest.fixture(scope="module")
 def pool() -> Iterator[DecodingPool]:
     pool = DecodingPool()
     yield pool
     pool.close()
-
-
-@pytest.fixture
-def healthy(tmp_path: Path) -> Path:
-    return save(mammogram(IMAGE), tmp_path / "healthy.dcm")
-
-
-@pytest.fixture
-def poison(tmp_path: Path) -> Path:
-    return encapsulated(
-        tmp_path / "poison.dcm", IMAGE, JPEGLSLossless, imagecodecs.jpegls_encode(IMAGE)
-    )
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait a second for a frame, instead of half a minute."""
-    effort = Effort(memory_bytes=0, processor_seconds=0, seconds=1)
-    monkeypatch.setattr(decoding_process, "decoding_effort", lambda *_: effort)
 
 
 def run_program(program: str, file: Path) -> "subprocess.CompletedProcess[bytes]":
