@@ -4,7 +4,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -196,7 +196,28 @@ class Runtime:
         """Hold a lease on a piece of work, or on what is more urgent, renewed by heartbeat.
 
         Yields None if nothing is to be done: it is not due, or is paused.
+
+        Raises
+        ------
+        RuntimeError
+            The system starts no further thread; nothing is held.
         """
+        claims: list[Claim] = []
+        with self._beating(table, claims):
+            taken = self._claimed(table, work_id)
+            if taken is None:
+                yield None
+                return
+            claims.append(taken[0])
+            if table is Analysis:
+                self.analysing = taken[0]
+            try:
+                yield taken
+            finally:
+                if table is Analysis:
+                    self.analysing = None
+
+    def _claimed(self, table: type[Work], work_id: int) -> tuple[Claim, Work] | None:
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         # Committed before the work begins: other workers see the claim, and minutes of computing
         # hold no lock on the ledger.
@@ -214,24 +235,7 @@ class Runtime:
             )
             if taken is None and holds.unreached:
                 self._leave(leave_to_others(session, table, work_id, holds.unreached, at=at))
-        if taken is None:
-            yield None
-            return
-        # A thread, because the task itself is busy for longer than a lease lasts.
-        stop = threading.Event()
-        heart = threading.Thread(
-            target=self._beat, args=(table, taken[0], stop), name="heartbeat", daemon=True
-        )
-        heart.start()
-        if table is Analysis:
-            self.analysing = taken[0]
-        try:
-            yield taken
-        finally:
-            if table is Analysis:
-                self.analysing = None
-            stop.set()
-            heart.join()
+        return taken
 
     def away_from(self, table: type[Work], work_id: int) -> str:
         """Say which spool of a piece of work this process does not reach any more, if any."""
@@ -250,22 +254,40 @@ class Runtime:
             self.left_to_others.add(reason)
             log.warning("spool_unreached", reason=reason)
 
-    def _beat(self, table: type[Work], held: Claim, stop: threading.Event) -> None:
+    @contextmanager
+    def _beating(self, table: type[Work], claims: Sequence[Claim]) -> Iterator[None]:
+        """Renew claims from a thread: the task itself is busy for longer than a lease lasts."""
+        stop = threading.Event()
+        heart = threading.Thread(
+            target=self._beat, args=(table, claims, stop), name="heartbeat", daemon=True
+        )
+        # Before the claim: without a heartbeat nothing may be held.
+        heart.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            heart.join()
+
+    def _beat(self, table: type[Work], claims: Sequence[Claim], stop: threading.Event) -> None:
         lease = timedelta(seconds=self.settings.work.lease_seconds)
         while not stop.wait(self.settings.work.heartbeat_seconds):
             if self.stages.has_passed:
                 return
             try:
-                with self.database.writing() as session:
-                    if not renew(session, table, held, until=database_time(session) + lease):
-                        # Overtaken: the attempt finds that out itself when it records its end.
-                        return
+                # Overtaken: the attempt finds that out itself when it records its end.
+                if not all(self._renewed(table, held, lease) for held in claims):
+                    return
             except OtherSchemaError:
                 # The node was upgraded: whoever knows the new schema takes over when it is lost.
                 return
             # A lease lasts two heartbeats or more, so the next one may still be in time.
             except DATABASE_TROUBLE as error:
                 log.warning("heartbeat_missed", reason=type(error).__name__)
+
+    def _renewed(self, table: type[Work], held: Claim, lease: timedelta) -> bool:
+        with self.database.writing() as session:
+            return renew(session, table, held, until=database_time(session) + lease)
 
 
 _runtimes: dict[int, Runtime] = {}

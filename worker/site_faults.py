@@ -40,6 +40,9 @@ _OF_THE_SITE: Final = (
 
 _OF_THE_LEDGER: Final = (DATABASE_TROUBLE, LedgerError)
 
+_NO_THREAD: Final = "can't start new thread"
+"""What `threading` says in a RuntimeError where the system starts no further thread."""
+
 _DOUBTFUL: Final = (MemoryError, DeviceError, ComputingError, OSError)
 """Errors of the machine, which one study may also provoke in every worker that takes it."""
 
@@ -125,7 +128,7 @@ class SiteFaults:
     def behind(self, error: Exception, analysis_id: int) -> str:
         """Return in words the fault of the site behind an error; empty if it is the study's."""
         self.needs_new_process |= isinstance(error, DeviceError)
-        if isinstance(error, (*_OF_THE_SITE, *_OF_THE_LEDGER)):
+        if isinstance(error, (*_OF_THE_SITE, *_OF_THE_LEDGER)) or is_short_of_threads(error):
             return words_of(error)
         if isinstance(error, _DOUBTFUL) and self._doubts[analysis_id] < BENEFIT_OF_THE_DOUBT:
             self._doubts[analysis_id] += 1
@@ -150,12 +153,19 @@ class SiteFaults:
         return ""
 
 
+def is_short_of_threads(error: Exception) -> bool:
+    """Return whether the system started no further thread, which no study can cause."""
+    return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
+
+
 def words_of(error: Exception) -> str:
     """Say what is wrong, without what a library may have quoted of its input."""
     if isinstance(error, DATABASE_TROUBLE) and not isinstance(error, LedgerError):
         return f"the ledger does not answer: {type(error).__name__}"
     if isinstance(error, MemoryError):
         return "the machine is short of memory"
+    if is_short_of_threads(error):
+        return "the system starts no further thread: raise its limit of processes and threads"
     if isinstance(error, OSError):
         return f"the system reports: {error.strerror or type(error).__name__}"
     if isinstance(error, (*_OF_THE_SITE, LedgerError, CoreError)):

@@ -71,6 +71,11 @@ class StageDeadlines:
         Parameters
         ----------
         record : is told in words what was overrun, before the process ends
+
+        Raises
+        ------
+        RuntimeError
+            The system starts no further thread; nothing was begun.
         """
         self.has_passed = False
         self._spent.clear()
@@ -81,15 +86,16 @@ class StageDeadlines:
         )
         with self._changed:
             self._stage, self._since, self._allowed = Stage.READING, time.monotonic(), float("inf")
-        watch.start()
         try:
+            watch.start()
             yield
         finally:
             with self._changed:
                 self._stage = None
                 self._changed.notify()
             faulthandler.cancel_dump_traceback_later()
-            watch.join()
+            if watch.is_alive():
+                watch.join()
 
     def enter(self, stage: Stage, seconds: float) -> None:
         """Begin or go on with a stage.

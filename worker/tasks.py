@@ -17,6 +17,7 @@ from worker.analyze.shadow_answers import answer_in_shadow
 from worker.app import app
 from worker.deliver.delivery import begin_delivery
 from worker.runtime import Runtime, runtime
+from worker.site_faults import is_short_of_threads, words_of
 from worker.stages import Stage
 
 log = structlog.get_logger("worker.tasks")
@@ -28,7 +29,7 @@ log = structlog.get_logger("worker.tasks")
 def analyze(analysis_id: int) -> None:
     """Run this analysis or a more urgent one; leave all to wait while the site has a fault."""
     node = runtime()
-    with structlog.contextvars.bound_contextvars(analysis=analysis_id):
+    with structlog.contextvars.bound_contextvars(analysis=analysis_id), _threads_starting(node):
         if (node.site.is_known or "engine" not in vars(node)) and _site_fault_lasts(
             node, analysis_id
         ):
@@ -95,6 +96,19 @@ def _ledger_answering(node: Runtime) -> Iterator[None]:
         yield
     except (DATABASE_TROUBLE, LedgerError) as error:
         node.site.note_silent_ledger(error)
+        node.site.pause()
+        raise _put_back() from None
+
+
+@contextmanager
+def _threads_starting(node: Runtime) -> Iterator[None]:
+    """Put the message back into its queue if the system starts no further thread."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_short_of_threads(error):
+            raise
+        node.site.note(words_of(error))
         node.site.pause()
         raise _put_back() from None
 

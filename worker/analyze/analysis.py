@@ -61,12 +61,19 @@ class NothingAnalysedError(NodeError):
 def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
     """Analyse the study as the ledger now has it, and record the outcome."""
     try:
-        with node.stages.held(lambda reason: end_badly(node, held, reason, final=False)):
-            _analyze(node, held, analysis)
+        _analyze_in_time(node, held, analysis)
     # From the attempt or from recording its failure: the study was cancelled, got a late image, or
     # the lease was lost. Whoever moved it on has recorded that; nothing is left to be written.
     except OvertakenError:
         log.warning("analysis_overtaken", attempt=held.attempt)
+
+
+def _analyze_in_time(node: Runtime, held: Claim, analysis: Analysis) -> None:
+    try:
+        with node.stages.held(lambda reason: end_badly(node, held, reason, final=False)):
+            _analyze(node, held, analysis)
+    except RuntimeError as error:  # no thread that watches the deadlines: nothing was begun
+        _judge(node, held, error)
 
 
 def _analyze(node: Runtime, held: Claim, analysis: Analysis) -> None:

@@ -42,14 +42,21 @@ def answer_in_shadow(node: Runtime, analysis_id: int) -> bool:
     def give_up(reason: str) -> None:
         _end_badly(node, held, reason)
 
-    with node.stages.held(give_up), _kept_alive(node, held):
-        try:
-            _attempt(node, held)
-        except RouteFaultError as error:
-            _give_back(node, held, str(error), seconds=LOOKED_AT_AGAIN_SECONDS, counted=False)
-        except Exception as error:  # noqa: BLE001  told by _judge
-            _judge(node, held, error)
+    try:
+        with node.stages.held(give_up), _kept_alive(node, held):
+            _answer(node, held)
+    except RuntimeError as error:  # no thread that watches or renews: nothing was begun
+        _judge(node, held, error)
     return True
+
+
+def _answer(node: Runtime, held: ShadowClaim) -> None:
+    try:
+        _attempt(node, held)
+    except RouteFaultError as error:
+        _give_back(node, held, str(error), seconds=LOOKED_AT_AGAIN_SECONDS, counted=False)
+    except Exception as error:  # noqa: BLE001  told by _judge
+        _judge(node, held, error)
 
 
 def _judge(node: Runtime, held: ShadowClaim, error: Exception) -> None:

@@ -1,7 +1,10 @@
 """A fault of the site is told once, uses up no attempt, and ends by itself."""
 
+import itertools
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -110,6 +113,39 @@ def test_fault_of_the_site_uses_up_no_attempt(
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
     node.engine.meanwhile = lambda: None
+    assert run_again(node, analysis_id).state is AnalysisState.DONE
+
+
+@pytest.mark.parametrize("name", ["heartbeat", "stage deadline"])
+def test_shortage_of_threads_uses_up_no_attempt(
+    reception: Reception,
+    own_tasks: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    log_lines: list[Any],
+    name: str,
+) -> None:
+    reception.receive(shown_mammogram())
+    analysis_id = due_analysis(reception)
+    node, start = own_tasks.runtime(), threading.Thread.start
+
+    def short(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as shortage:
+        shortage.setattr(threading.Thread, "start", short)
+        for _ in range(3):
+            node.site.clock = partial(next, itertools.count(step=1000))
+            with suppress(Reject):
+                own_tasks.analyze(analysis_id)
+
+    (row,) = reception.rows(Analysis)
+    assert (row.state, row.attempts) == (AnalysisState.DUE, 0)
+    faults = [line["reason"] for line in log_lines if line["event"] == "site_fault"]
+    assert set(faults) == {
+        "the system starts no further thread: raise its limit of processes and threads"
+    }
     assert run_again(node, analysis_id).state is AnalysisState.DONE
 
 
