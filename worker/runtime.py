@@ -34,7 +34,7 @@ from mammoclip_core.manifest import Manifest
 from worker.analyze.models import FurtherModels, Model, load_engine_of
 from worker.deliver.lanes import Lanes
 from worker.settings_at_start import settings_at_start
-from worker.site_faults import DOUBTS_OF_AN_IMAGE, SiteFaults
+from worker.site_faults import SiteFaults
 from worker.stages import Stage, StageDeadlines
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ class Runtime:
         # An image that hangs, twice, leaves the stage time for the others.
         return DecodingPool(
             longest_seconds=self.settings.work.stage_deadline(1) / 3,
-            doubts=DOUBTS_OF_AN_IMAGE,
             note=lambda how: log.warning("decoder_ended", reason=how),
         )
 

@@ -26,9 +26,6 @@ LONGEST_WAIT_SECONDS: Final = 60
 BENEFIT_OF_THE_DOUBT: Final = 10
 """How often an error that a study may have caused is taken for a fault of the site."""
 
-DOUBTS_OF_AN_IMAGE: Final = 3
-"""How often an image whose decoder is killed or waits is taken for innocent, if others are read."""
-
 _OF_THE_SITE: Final = (
     BundleError,
     LicenceError,

@@ -129,7 +129,7 @@ def render_study(
         raise RenderError(f"no image of {study} could be analysed: {why}")
     if pseudonyms is not None:
         sources, analysis = _under(pseudonyms, sources, analysis)
-    with DecodingPool() as decoding:
+    with DecodingPool(doubts=0) as decoding:
         made = build_results(
             list(_sources(sources, analysis.findings, decoding)),
             analysis,

@@ -137,7 +137,7 @@ def _better_first(kept: ImageFile, new: ImageFile) -> tuple[ImageFile, PassedOve
 
 
 def _can_be_read(file: ImageFile) -> bool:
-    with DecodingPool() as pool:
+    with DecodingPool(doubts=0) as pool:
         try:
             pool.read_image(file.path)
         except PixelError:

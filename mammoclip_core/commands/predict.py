@@ -143,7 +143,7 @@ def image(
         answers = Answers(
             found.requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
         )
-        with DecodingPool() as decoding:
+        with DecodingPool(doubts=0) as decoding:
             # Of one image a child process would save nothing.
             if sum(len(one.images) for one in found.requests) > 1:
                 loaded.read_by(decoding.read_image)
@@ -213,7 +213,7 @@ def embed(
         library = embedding_library(engine, device, options)
         model, _ = load_bundle(folder, library)
         chosen, failures = to_embed(files)
-        with DecodingPool() as decoding:
+        with DecodingPool(doubts=0) as decoding:
             read = decoding.read_image if len(chosen) > 1 else read_image
             if shard:
                 facts = shard_facts(model.manifest, library.identity)

@@ -110,7 +110,7 @@ def _serve(connection: Connection, order: EngineOrder) -> None:
     except CoreError as error:
         connection.send(Failed(reason=str(error)))
         return
-    with DecodingPool() as decoding:
+    with DecodingPool(doubts=0) as decoding:
         engine.read_by(decoding.read_image)
         connection.send(Ready(identity=_identity(engine, order)))
         while True:

@@ -100,7 +100,7 @@ def main() -> int:
 def _try_archives(console: Console) -> int:
     shown = Table(*HEADINGS[:4], "came", "reason", "as documented")
     wrong = 0
-    with DecodingPool() as decoding:
+    with DecodingPool(doubts=0) as decoding:
         for exchange in EXCHANGES:
             try:
                 version, state, reason = do(exchange, decoding)

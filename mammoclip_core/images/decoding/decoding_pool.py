@@ -17,6 +17,7 @@ from mammoclip_core.images.decoding.image_memory import ImageMemory
 from mammoclip_core.images.stored_image import StoredImage
 
 DEFAULT_PROCESSES: Final = 2
+DOUBTS_OF_AN_IMAGE: Final = 3
 IMAGES_OF_A_PROCESS: Final = 1000
 """After so many images a process is replaced, whatever its libraries have kept of them."""
 
@@ -33,8 +34,8 @@ class DecodingPool:
     processes : 1 or more
     longest_seconds : that one image may take, whatever its size
     doubts : how often an image is doubted to be the cause before it counts as one that cannot be
-        read, where the system may have killed its processes or a drive may hang: more than 0 for
-        whoever reads it again later. It counts only if another image was read after each doubt
+        read, where the system may have killed its processes or a drive may hang: 0 for whoever
+        does not read it again later. It counts only if another image was read after each doubt
     note : is told how a process ended
     program : command line of a process
     """
@@ -44,7 +45,7 @@ class DecodingPool:
         processes: int = DEFAULT_PROCESSES,
         *,
         longest_seconds: float = math.inf,
-        doubts: int = 0,
+        doubts: int = DOUBTS_OF_AN_IMAGE,
         note: Callable[[str], object] = str,
         program: Sequence[str] = DECODING_CHILD,
     ) -> None:
