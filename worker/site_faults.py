@@ -40,7 +40,7 @@ _OF_THE_LEDGER: Final = (DATABASE_TROUBLE, LedgerError)
 _NO_THREAD: Final = "can't start new thread"
 """What `threading` says in a RuntimeError where the system starts no further thread."""
 
-_DOUBTFUL: Final = (MemoryError, DeviceError, ComputingError, OSError)
+DOUBTFUL: Final = (MemoryError, DeviceError, ComputingError, OSError)
 """Errors of the machine, which one study may also provoke in every worker that takes it."""
 
 
@@ -127,7 +127,7 @@ class SiteFaults:
         self.needs_new_process |= isinstance(error, DeviceError)
         if isinstance(error, (*_OF_THE_SITE, *_OF_THE_LEDGER)) or is_short_of_threads(error):
             return words_of(error)
-        if isinstance(error, _DOUBTFUL) and self._doubts[analysis_id] < BENEFIT_OF_THE_DOUBT:
+        if isinstance(error, DOUBTFUL) and self._doubts[analysis_id] < BENEFIT_OF_THE_DOUBT:
             self._doubts[analysis_id] += 1
             return words_of(error)
         return self._trouble()

@@ -38,6 +38,10 @@ class Stage(StrEnum):
     RECORDING = "recording"
 
 
+OF_THE_SITE: Final = frozenset({Stage.LOADING, Stage.READING, Stage.RECORDING})
+"""Stages that wait for bundle, disk and ledger: no study is the cause of what hangs there."""
+
+
 class StageDeadlines:
     """Holds each stage to the time that it may take, one piece of work after the other.
 
@@ -53,10 +57,12 @@ class StageDeadlines:
     Attributes
     ----------
     has_passed : whether the present work overran a deadline: nobody may hold it any longer
+    overrun : the stage whose deadline it was
     """
 
     def __init__(self, end: Callable[[int], object] = os._exit) -> None:
         self.has_passed = False
+        self.overrun: Stage | None = None
         self._end = end
         self._changed = threading.Condition()
         self._stage: Stage | None = None
@@ -141,7 +147,7 @@ class StageDeadlines:
                 self._changed.wait(min(left, threading.TIMEOUT_MAX))
 
     def _overrun(self, stage: Stage, record: Callable[[str], object]) -> None:
-        self.has_passed = True
+        self.has_passed, self.overrun = True, stage
         reason = f"analysis overran its deadline of {self._allowed:g} s at stage {stage}"
         log.error("stage_overrun", detail=str(stage), seconds=round(self._allowed))
         # Whoever cannot record it leaves it to the lease, which is not renewed any more.

@@ -70,6 +70,23 @@ def give_back_at_the_end(node: Runtime) -> None:
         log.warning("analysis_given_back", analysis=held.id, reason=_TOLD_TO_END)
 
 
+def end_in_doubt(node: Runtime, held: Claim, reason: str) -> None:
+    """Give the analysis back after what a broken worker may do to every study.
+
+    After its last attempt it fails only if other studies got through meanwhile; else it is put
+    off, and the attempt does not count.
+    """
+    if held.attempt < node.settings.work.maximum_attempts:
+        end_badly(node, held, reason, final=False)
+        return
+    with node.database.writing() as session:
+        doubt = outcomes.give_up_analysis(session, held, reason=reason, at=database_time(session))
+    if doubt:
+        log.error("worker_doubted", reason=doubt)
+    else:
+        log.error("analysis_failed", reason=reason)
+
+
 def end_badly(node: Runtime, held: Claim, reason: str, *, final: bool) -> None:
     """Give the analysis back for its next attempt, or record that it failed.
 

@@ -37,8 +37,9 @@ from worker.analyze.retraction import is_retraction, retract
 from worker.analyze.study_files import StudyFiles
 from worker.analyze.study_order import Order, as_received, enter, read_order, request_of
 from worker.runtime import Runtime
-from worker.stages import Stage
-from worker.unfinished import end_badly, give_back_uncounted
+from worker.site_faults import DOUBTFUL
+from worker.stages import OF_THE_SITE, Stage
+from worker.unfinished import end_badly, end_in_doubt, give_back_uncounted
 
 if TYPE_CHECKING:
     from dicom_node.objects.sources import SourceInstance
@@ -50,6 +51,9 @@ _NO_SOURCE: Final = frozenset(
     {"two-patients", "invalid-uid", "missing-uid", "mismatched-uid", REJECTED}
 )
 """Reasons for which a report mentions an object in text but does not refer to it."""
+
+_SECONDS_AFTER_A_HANG: Final = 300
+"""Wait after disk or ledger hung, about as long as a stage may take: others have their turn."""
 
 
 class NothingAnalysedError(NodeError):
@@ -70,10 +74,17 @@ def analyze_study(node: Runtime, held: Claim, analysis: Analysis) -> None:
 
 def _analyze_in_time(node: Runtime, held: Claim, analysis: Analysis) -> None:
     try:
-        with node.stages.held(lambda reason: end_badly(node, held, reason, final=False)):
+        with node.stages.held(partial(_record_overrun, node, held)):
             _analyze(node, held, analysis)
     except RuntimeError as error:  # no thread that watches the deadlines: nothing was begun
         _judge(node, held, error)
+
+
+def _record_overrun(node: Runtime, held: Claim, reason: str) -> None:
+    if node.stages.overrun in OF_THE_SITE:
+        give_back_uncounted(node, held, reason, wait_seconds=_SECONDS_AFTER_A_HANG)
+    else:
+        end_in_doubt(node, held, reason)
 
 
 def _analyze(node: Runtime, held: Claim, analysis: Analysis) -> None:
@@ -101,13 +112,17 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
         give_back_uncounted(node, held, fault)
     elif away := node.away_from(Analysis, held.id):
         give_back_uncounted(node, held, away)
-    elif isinstance(error, (CoreError, NodeError)):
-        end_badly(node, held, str(error), final=False)
     else:
-        # A bug that one study provokes: recorded now instead of when its lease runs out, and the
-        # worker goes on to the next study.
-        log.exception("analysis_broke", reason=type(error).__name__)
-        end_badly(node, held, f"unexpected error: {type(error).__name__}", final=False)
+        reason = str(error)
+        if not isinstance(error, (CoreError, NodeError)):
+            # A bug that one study provokes: recorded now instead of when its lease runs out, and
+            # the worker goes on to the next study.
+            log.exception("analysis_broke", reason=type(error).__name__)
+            reason = f"unexpected error: {type(error).__name__}"
+        if isinstance(error, DOUBTFUL):
+            end_in_doubt(node, held, reason)
+        else:
+            end_badly(node, held, reason, final=False)
 
 
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:

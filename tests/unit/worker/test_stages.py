@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 from unit.dicom_node.node_factory import Reception
-from worker_factory import StandInEngine, due_analysis, run_analysis, shown_mammogram
+from worker_factory import (
+    StandInEngine,
+    another_gets_through,
+    due_analysis,
+    run_analysis,
+    shown_mammogram,
+)
 
 from dicom_node.settings.work import WorkSettings
 from dicom_node.studies.ledger.due.work import renew
@@ -23,7 +29,7 @@ from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.findings import StudyAnalysis
 from worker import runtime as runtime_module
 from worker.runtime import Runtime
-from worker.stages import Stage, StageDeadlines
+from worker.stages import OF_THE_SITE, Stage, StageDeadlines
 
 HANG = """
 import ctypes, sys, time
@@ -112,26 +118,37 @@ def test_stage_that_hangs_ends_the_process_with_the_reason_in_the_ledger(
     analysis = run_analysis(node, due_analysis(reception))
 
     assert ending.statuses == [1]
-    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 1)
+    counts = stage not in OF_THE_SITE
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, int(counts))
     assert analysis.reason == f"analysis overran its deadline of 0.2 s at stage {stage}"
     assert analysis.reason in [row.reason for row in reception.rows(Transition)]
 
 
-def test_study_that_hangs_at_every_attempt_fails_with_the_reason(
+@pytest.mark.parametrize("others", [True, False])
+def test_study_that_hangs_at_every_attempt_fails_if_others_got_through(
     runtime_with: Callable[..., Runtime],
     reception: Reception,
-    ending: Ending,
     monkeypatch: pytest.MonkeyPatch,
+    others: bool,
 ) -> None:
-    node = runtime_with(work={"maximum_attempts": 1})
+    ending, node = Ending(), runtime_with(work={"maximum_attempts": 1})
     node.stages = OneShortStage(Stage.INFERENCE, ending)
     reception.receive(shown_mammogram())
     HANGS[Stage.INFERENCE](node, ending, monkeypatch)
+    hang = ending.hang
+
+    def hang_beside_others() -> None:
+        if others:
+            another_gets_through(reception)
+        hang()
+
+    monkeypatch.setattr(ending, "hang", hang_beside_others)
 
     analysis = run_analysis(node, due_analysis(reception))
 
-    assert analysis.state is AnalysisState.FAILED
+    assert analysis.state is (AnalysisState.FAILED if others else AnalysisState.DUE)
     assert "at stage inference" in analysis.reason
+    assert ("the worker itself may be at fault" in analysis.reason) is not others
 
 
 def test_lease_is_not_renewed_once_a_deadline_has_passed(

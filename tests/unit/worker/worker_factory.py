@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 from sqlalchemy import select
-from unit.dicom_node.node_factory import STUDY_UID, Reception, mammogram
+from unit.dicom_node.node_factory import (
+    STUDY_UID,
+    Reception,
+    analysis_row,
+    finished,
+    mammogram,
+    study_row,
+)
 
 from dicom_node.studies.ledger.states import StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
@@ -140,6 +147,12 @@ def due_analysis(reception: Reception) -> int:
         study.state = StudyState.SETTLED
         session.flush()
         return begin_analysis(session, study, because="test", at=datetime.now(UTC)).id
+
+
+def another_gets_through(reception: Reception) -> None:
+    """Enter that another study was analysed meanwhile."""
+    with reception.database.writing() as session:
+        finished(session, analysis_row(session, study_row(session, "1.2.9")), to=())
 
 
 def run_analysis(node: Runtime, analysis_id: int) -> Analysis:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dicom_node.facts.result_kinds import ResultKind
 from dicom_node.routing.route import Recipient
+from dicom_node.studies.ledger.due.doubt import put_off_in_doubt
 from dicom_node.studies.ledger.due.work import Claim, held_row
 from dicom_node.studies.ledger.locks import locking, require_locked
 from dicom_node.studies.ledger.states import TAKEN, AnalysisState, DeliveryState, Event
@@ -139,6 +140,22 @@ def fail_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -
     """Record that an analysis failed for good."""
     row = held_row(session, Analysis, held)
     apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+
+
+def give_up_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -> str:
+    """Record that an analysis failed for good, if others got through since its first attempt.
+
+    Else it is put off, and the attempt does not count: returns why, or an empty text.
+    """
+    row = held_row(session, Analysis, held)
+    put_off = put_off_in_doubt(session, row.id, reason, at=at)
+    if put_off is None:
+        fail_analysis(session, held, reason=reason, at=at)
+        return ""
+    give_back_analysis(
+        session, held, reason=put_off.reason, due_at=put_off.due_at, at=at, counted=False
+    )
+    return put_off.reason
 
 
 def give_back_analysis(

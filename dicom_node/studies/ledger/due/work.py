@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.errors import OvertakenError
 from dicom_node.studies.ledger.destinations.circuits import tried_since
 from dicom_node.studies.ledger.due.choosing import chosen
+from dicom_node.studies.ledger.due.doubt import put_off_in_doubt
 from dicom_node.studies.ledger.due.due_work import BATCH, DUE, Work, take_back_message
 from dicom_node.studies.ledger.due.pauses import NOTHING_HELD, Holds
 from dicom_node.studies.ledger.due.standstill import is_standstill
@@ -18,6 +20,8 @@ from dicom_node.studies.ledger.locks import locked, locking, require_locked
 from dicom_node.studies.ledger.states import AnalysisState, DeliveryState, Event, State
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 from dicom_node.studies.ledger.transitions import apply
+
+log = structlog.get_logger("dicom_node.work")
 
 EXPIRE_AFTER: Final = timedelta(days=7)
 """Default age at which a delivery expires."""
@@ -127,6 +131,8 @@ def recover_lost(
 ) -> list[Work]:
     """Make work with an expired lease due again, or give it up after too many attempts.
 
+    An analysis is given up only if others got through meanwhile: else the worker may be at fault.
+
     Parameters
     ----------
     maximum_attempts : attempts of an analysis before it counts as failed
@@ -136,8 +142,7 @@ def recover_lost(
     for row, is_superseded in lost:
         reason = f"worker {row.lease_holder} stopped responding in attempt {row.attempts}"
         if table is Analysis and row.attempts >= maximum_attempts:
-            reason = f"given up after {row.attempts} attempts: {reason}"
-            apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+            _give_up(session, row, reason, at)
         elif is_superseded:
             reason = f"superseded by a later revision; {reason}"
             apply(session, row, Event.EXPIRE, because=reason, at=at, reason=reason, finished_at=at)
@@ -151,6 +156,26 @@ def recover_lost(
                 session, row, Event.LEASE_LOST, because=reason, at=at, dispatched_at=None, due_at=at
             )
     return [row for row, _ in lost]
+
+
+def _give_up(session: Session, row: Work, reason: str, at: datetime) -> None:
+    put_off = put_off_in_doubt(session, row.id, reason, at=at)
+    if put_off is None:
+        reason = f"given up after {row.attempts} attempts: {reason}"
+        apply(session, row, Event.FAIL, because=reason, at=at, reason=reason, finished_at=at)
+        return
+    apply(
+        session,
+        row,
+        Event.LEASE_LOST,
+        because=put_off.reason,
+        at=at,
+        attempts=row.attempts - 1,
+        reason=put_off.reason,
+        dispatched_at=None,
+        due_at=put_off.due_at,
+    )
+    log.error("worker_doubted", analysis=row.id, reason=put_off.reason)
 
 
 def _is_over(session: Session, row: Work, expire_after: timedelta, at: datetime) -> bool:
