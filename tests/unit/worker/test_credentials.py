@@ -13,7 +13,7 @@ from pydicom import dcmread
 from sqlalchemy import update
 from test_delivery_tasks import Archive
 from unit.dicom_node.node_factory import Reception
-from unit.dicom_node.send.test_stow_sender import taken
+from unit.dicom_node.send.stow_double import taken
 from worker_factory import due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.settings.ways_out.destinations import (
