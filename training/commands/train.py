@@ -58,10 +58,11 @@ def phantoms(
     family: Annotated[
         Family,
         typer.Option(
-            help="plain: one machine, few benign calcifications. varied: harder, of many machines. "
+            help="varied: of many machines, as the demonstration weights know them. plain: easier, "
+            "one machine, few benign calcifications. "
             "filament: another texture and other lesions, for testing only."
         ),
-    ] = Family.PLAIN,
+    ] = Family.VARIED,
     processes: ProcessesOption = 1,
 ) -> None:
     """Make synthetic mammograms: pictures, lesion masks, and tables in the published formats.

@@ -41,7 +41,7 @@ class Order:
     with_pictures: bool = True
     with_dicom: bool = False
     first: int = 0
-    family: Family = Family.PLAIN
+    family: Family = Family.VARIED
 
 
 def write_phantoms(

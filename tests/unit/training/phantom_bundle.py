@@ -6,6 +6,7 @@ import pytest
 from random_bundle import make_random_bundle
 
 from mammoclip_core.manifest import write_manifest
+from training.phantoms.family import Family
 from training.phantoms.writing import Order, write_phantoms
 
 ROWS, COLUMNS = 128, 96
@@ -15,7 +16,9 @@ ROWS, COLUMNS = 128, 96
 def phantom_tables(tmp_path_factory):
     """Folder with ``png``, ``finding_annotations.csv`` and ``truth.csv`` of eight studies."""
     folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(Order(seed=4, studies=8, out=folder, rows=ROWS, columns=COLUMNS))
+    write_phantoms(
+        Order(family=Family.PLAIN, seed=4, studies=8, out=folder, rows=ROWS, columns=COLUMNS)
+    )
     return folder
 
 

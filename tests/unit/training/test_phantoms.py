@@ -22,6 +22,7 @@ from training.data.table_formats import (
 )
 from training.data.table_reading import read_table
 from training.phantoms.calcifications import draw_cluster
+from training.phantoms.family import Family
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import VIEW_POSITIONS, draw_view
 from training.phantoms.writing import Order, write_phantoms
@@ -35,7 +36,7 @@ SMALL = {"rows": 190, "columns": 114}
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(Order(seed=3, studies=4, out=out, with_dicom=True, **SMALL))
+    write_phantoms(Order(family=Family.PLAIN, seed=3, studies=4, out=out, with_dicom=True, **SMALL))
     return out
 
 
@@ -64,13 +65,17 @@ def rows_of(path):
 
 
 def test_same_seed_gives_the_same_bytes(written, tmp_path):
-    write_phantoms(Order(seed=3, studies=4, out=tmp_path, with_dicom=True, **SMALL))
+    write_phantoms(
+        Order(family=Family.PLAIN, seed=3, studies=4, out=tmp_path, with_dicom=True, **SMALL)
+    )
 
     assert content(tmp_path, "*.*") == content(written, "*.*")
 
 
 def test_study_does_not_depend_on_its_company_nor_on_the_number_of_processes(written, tmp_path):
-    write_phantoms(Order(seed=3, first=1, studies=2, out=tmp_path, **SMALL), processes=2)
+    write_phantoms(
+        Order(family=Family.PLAIN, seed=3, first=1, studies=2, out=tmp_path, **SMALL), processes=2
+    )
 
     alone, together = content(tmp_path, "*.png"), content(written, "*.png")
 
@@ -79,7 +84,7 @@ def test_study_does_not_depend_on_its_company_nor_on_the_number_of_processes(wri
 
 
 def test_other_seed_gives_another_study(written, tmp_path):
-    write_phantoms(Order(seed=4, studies=1, out=tmp_path, **SMALL))
+    write_phantoms(Order(family=Family.PLAIN, seed=4, studies=1, out=tmp_path, **SMALL))
 
     assert not set(content(tmp_path, "*.png").values()) & set(content(written, "*.png").values())
 

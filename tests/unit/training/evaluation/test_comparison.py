@@ -13,6 +13,7 @@ from training.commands.train import app
 from training.errors import SettingsError, TableError
 from training.evaluation.comparison import ComparisonData, ComparisonOrder, compare
 from training.evaluation.comparison_table import Comparison, paired_difference, write_comparison
+from training.phantoms.family import Family
 from training.phantoms.writing import Order, write_phantoms
 
 SMALL = (
@@ -60,7 +61,15 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the tables of phantoms, without pictures."""
     folder = tmp_path_factory.mktemp("tables")
     write_phantoms(
-        Order(seed=4, studies=5, out=folder, rows=SIZE[0], columns=SIZE[1], with_pictures=False)
+        Order(
+            family=Family.PLAIN,
+            seed=4,
+            studies=5,
+            out=folder,
+            rows=SIZE[0],
+            columns=SIZE[1],
+            with_pictures=False,
+        )
     )
     return folder
 

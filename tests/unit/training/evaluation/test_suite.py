@@ -7,6 +7,7 @@ from small_bundles import SIZE, small_random_bundle
 from typer.testing import CliRunner
 
 from training.commands.train import app
+from training.phantoms.family import Family
 from training.phantoms.writing import Order, write_phantoms
 
 STUDIES = 12
@@ -15,7 +16,11 @@ STUDIES = 12
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(Order(seed=4, studies=STUDIES, out=folder, rows=SIZE[0], columns=SIZE[1]))
+    write_phantoms(
+        Order(
+            family=Family.PLAIN, seed=4, studies=STUDIES, out=folder, rows=SIZE[0], columns=SIZE[1]
+        )
+    )
     return folder
 
 

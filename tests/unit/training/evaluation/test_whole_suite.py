@@ -7,6 +7,7 @@ from small_bundles import SIZE, small_random_bundle
 from typer.testing import CliRunner
 
 from training.commands.train import app
+from training.phantoms.family import Family
 from training.phantoms.writing import Order, write_phantoms
 
 pytestmark = [
@@ -22,7 +23,9 @@ pytestmark = [
 def figures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     data = folder / "phantoms"
-    write_phantoms(Order(seed=4, studies=6, out=data, rows=SIZE[0], columns=SIZE[1]))
+    write_phantoms(
+        Order(family=Family.PLAIN, seed=4, studies=6, out=data, rows=SIZE[0], columns=SIZE[1])
+    )
     bundle = small_random_bundle(folder / "bundle")
     command = (
         *("evaluate", "--suite", "paper", "--bundle", bundle, "--images", data / "png"),
