@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final
 
 from training.examples.demonstration.answers import Answers
+from training.examples.demonstration.figures_over_seeds import table_over_seeds
 from training.factor.localisation import localisation_figures
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap
@@ -59,7 +60,7 @@ def words_of(*, is_plain: bool = True, learns_on: bool = False) -> str:
     is_plain : trained on plain phantoms, in their one look
     learns_on : the encoder's blocks learned in pretraining too
     """
-    looks = "" if is_plain else " with changed noise, blur and tone"
+    looks = "" if is_plain else "\nwith changed noise, blur and tone"
     return (
         _BEGIN
         + (_LEARNING_ON if learns_on else _FROZEN).format(looks=looks)
@@ -134,6 +135,9 @@ def model_card(figures: Sequence[Figure], facts: Mapping[str, str], words: str) 
     lines = ["# Model card: the demonstration's Mammo-CLIP", "", words, ""]
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in facts.items()]
+    over_seeds = table_over_seeds(figures)
+    if over_seeds:
+        lines += ["", "## Means over the held-out seeds", "", *over_seeds]
     lines += ["", "## Held-out figures", "", *figure_table(figures)]
     return "\n".join(lines) + "\n"
 
