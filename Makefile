@@ -15,8 +15,6 @@ BACKEND ?= $(if $(wildcard /proc/driver/nvidia/gpus/*),cuda,$(shell \
 TEST_PROCESSES ?= 3
 # Folder with your own DICOM files for "make demo"
 STUDY ?=
-# Phantoms that "make demo-weights" trains on: plain, as the shipped weights, or varied, which are harder
-FAMILY ?= plain
 
 CUDA_PACKAGES := cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti \
 	nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand \
@@ -36,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
-	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)  FAMILY=plain|varied (demo-weights)  BACKEND=cpu|cuda"
+	@echo "Variables:  PYTHON=python3.12  TORCH_INDEX=URL  STUDY=FOLDER (demo)  BACKEND=cpu|cuda"
 
 demo: $(VENV)/.demo-$(BACKEND)-installed ## send sample studies (or STUDY=FOLDER) through the whole system
 	$(RUN) -m deploy.demo.run $(if $(STUDY),--study "$(STUDY)")
@@ -74,10 +72,12 @@ lab: $(VENV)/.dev-installed test-programs .venv-lab/bin/tiny-pacs ## try every w
 bench: $(VENV)/.dev-installed ## run every benchmark and print one table
 	$(RUN) benchmarks
 
-demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms (FAMILY=varied: harder); hours
+# Weights that know plain phantoms first, in .weights-plain; the harder ones go on from them.
+demo-weights: $(VENV)/.dev-installed ## train the demonstration weights anew on phantoms; hours
 	$(INSTALL) --constraint $(LOCK) --editable '.[demo-weights]'
-	$(RUN) -m training.examples.demonstration.make_weights --family $(FAMILY) \
-		--folder $(if $(filter plain,$(FAMILY)),.weights,.weights-$(FAMILY))
+	$(RUN) -m training.examples.demonstration.make_weights --family plain --folder .weights-plain
+	$(RUN) -m training.examples.demonstration.make_weights --family varied \
+		--image-weights .weights-plain/demonstration_bundle --folder .weights
 
 screenshots: $(VENV)/.dev-installed test-programs ## take the pictures of docs/objects.md and console.md anew, in real browsers
 	MAMMOCLIP_SCREENSHOTS=$(CURDIR)/docs/images $(RUN) -m pytest tests/acceptance/test_viewers.py \

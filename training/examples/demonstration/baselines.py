@@ -29,18 +29,18 @@ MOST: Final = {"mass": 0.60, "suspicious_calcification": 0.75}
 
 def baseline_table(
     family: Family,
-    seed: int,
+    seeds: Sequence[int],
     studies: int,
     *,
     processes: int = 1,
     on_study: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, float]]:
-    """Draw phantoms, and return what `table_of` makes of them."""
+    """Draw as many studies of each seed, and return what `table_of` makes of all."""
     numbers: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.bool_]] = []
     patients: list[str] = []
-    read = partial(_study, family, seed)
-    for number, (own, shown) in enumerate(_in_order(read, range(studies), processes)):
+    wanted = [(seed, number) for seed in seeds for number in range(studies)]
+    for number, (own, shown) in enumerate(_in_order(partial(_study, family), wanted, processes)):
         numbers.append(own)
         labels.append(shown)
         patients += [str(number)] * len(own)
@@ -75,13 +75,13 @@ _Study = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def _in_order(
-    read: Callable[[int], _Study], numbers: Iterable[int], processes: int
+    read: Callable[[tuple[int, int]], _Study], wanted: Iterable[tuple[int, int]], processes: int
 ) -> Iterator[_Study]:
     if processes == 1:
-        yield from map(read, numbers)
+        yield from map(read, wanted)
         return
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(read, numbers)
+        yield from pool.map(read, wanted)
 
 
 def as_markdown(family: Family, table: dict[str, dict[str, float]]) -> list[str]:
@@ -95,9 +95,10 @@ def as_markdown(family: Family, table: dict[str, dict[str, float]]) -> list[str]
     return lines
 
 
-def _study(family: Family, seed: int, number: int) -> _Study:
+def _study(family: Family, study: tuple[int, int]) -> _Study:
+    """Compute the numbers of a study, which its seed and number name."""
     cv2.setNumThreads(1)
-    patient = draw_patient(seed, number, family)
+    patient = draw_patient(*study, family)
     numbers, labels = [], []
     for breast in patient.breasts:
         shown = {lesion.observation.attribute for lesion in breast.lesions}
@@ -114,9 +115,12 @@ def main(
     family: Annotated[
         Family, typer.Option(help="Family of phantoms that is examined.")
     ] = Family.VARIED,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the phantoms.")] = 77,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(min=0, help="Random seed of phantoms; may be repeated. Default: 77."),
+    ] = None,
     studies: Annotated[
-        int, typer.Option(min=10, help="Number of studies, four pictures each.")
+        int, typer.Option(min=10, help="Number of studies of each seed, four pictures each.")
     ] = 60,
     processes: Annotated[
         int, typer.Option(min=1, help="Number of processes that work in parallel.")
@@ -126,8 +130,9 @@ def main(
 
     Example: python -m training.examples.demonstration.baselines --family varied --studies 60
     """
-    with progress("phantom studies", studies) as advance:
-        table = baseline_table(family, seed, studies, processes=processes, on_study=advance)
+    seeds = seed or [77]
+    with progress("phantom studies", studies * len(seeds)) as advance:
+        table = baseline_table(family, seeds, studies, processes=processes, on_study=advance)
     typer.echo("\n".join(as_markdown(family, table)))
 
 

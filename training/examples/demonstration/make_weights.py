@@ -42,10 +42,12 @@ from training.examples.demonstration.model_card import (
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
 from training.examples.demonstration.plan import (
     GOING_ON_IMAGE_STEPS,
+    GOING_ON_STUDIES,
     GOING_ON_WINDOW,
     GOING_ON_WINDOW_STEPS,
     HELD_OUT_SEED,
     HELD_OUT_STUDIES,
+    STUDIES,
     TRAINING_SEED,
     VALIDATION_SEED,
     Plan,
@@ -298,10 +300,10 @@ def main(
     family: Annotated[
         Family,
         typer.Option(
-            help="Phantoms to train on. plain: as the shipped weights. varied: harder, in "
-            "changed noise, blur and tone."
+            help="Phantoms to train on. varied: as the shipped weights, in changed noise, blur and "
+            "tone. plain: easier, in one look."
         ),
-    ] = Family.PLAIN,
+    ] = Family.VARIED,
     window_steps: Annotated[
         int | None,
         typer.Option(
@@ -328,8 +330,12 @@ def main(
         ),
     ] = "",
     studies: Annotated[
-        int, typer.Option(min=8, help="Number of phantom studies to train on.")
-    ] = 1088,
+        int | None,
+        typer.Option(
+            min=8,
+            help="Number of phantom studies to train on. Default: 1088, of varied phantoms 1600.",
+        ),
+    ] = None,
     processes: Annotated[
         int, typer.Option(min=1, help="Number of processes that draw phantoms.")
     ] = 2,
@@ -349,7 +355,7 @@ def main(
     plan = Plan(
         folder=folder,
         image_weights=image_weights,
-        studies=studies,
+        studies=studies or STUDIES,
         processes=processes,
         epochs=epochs,
         held_out_studies=held_out_studies,
@@ -359,6 +365,7 @@ def main(
     if not plan.is_plain:
         plan = replace(
             plan,
+            studies=studies or GOING_ON_STUDIES,
             image_weights=image_weights or str(demonstration_bundle()),
             window=GOING_ON_WINDOW,
             window_steps=GOING_ON_WINDOW_STEPS,

@@ -15,6 +15,8 @@ GOING_ON_WINDOW: Final = (160, 192)
 
 GOING_ON_WINDOW_STEPS: Final = 1200
 GOING_ON_IMAGE_STEPS: Final = 100
+STUDIES: Final = 1088
+GOING_ON_STUDIES: Final = 1600
 TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
 VALIDATION_STUDIES: Final = 150
 HELD_OUT_STUDIES: Final = 260
@@ -41,7 +43,7 @@ class Plan:
 
     folder: Path
     image_weights: str = ""
-    studies: int = 1088
+    studies: int = STUDIES
     processes: int = 2
     window_steps: int = 750
     image_steps: int = 450

@@ -15,6 +15,7 @@ from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.localisation_choice import pointing_share
 from training.examples.demonstration.phantom_images import prepare_phantoms, read_truth
 from training.measures.score_measures import accuracy, auroc
+from training.phantoms.family import Family
 from training.phantoms.patient import draw_patient
 from training.phantoms.view import draw_view
 
@@ -32,7 +33,7 @@ def manifest():
 def answers(tmp_path_factory, manifest):
     images = tmp_path_factory.mktemp("images")
     pixels = manifest.preprocessing
-    prepare_phantoms(SEED, STUDIES, (pixels.rows, pixels.columns), images)
+    prepare_phantoms(SEED, STUDIES, (pixels.rows, pixels.columns), images, family=Family.VARIED)
     encoder, _ = read_image_encoder(demonstration_bundle())
     maps = write_block_maps(encoder, images, images / "maps")
     return answers_of(demonstration_bundle(), maps, read_truth(images))
@@ -47,7 +48,7 @@ def test_scores_tell_phantoms_with_a_finding_from_others(answers, finding, least
 
 
 def test_density_is_told(answers):
-    assert accuracy(answers.density, answers.said_density) >= 0.7
+    assert accuracy(answers.density, answers.said_density) >= 0.6
 
 
 @pytest.mark.parametrize("finding", ["mass", "suspicious_calcification"])
