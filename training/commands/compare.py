@@ -129,15 +129,9 @@ def compare(
 
 def _ways(options: list[str]) -> dict[str, str]:
     """Read NAME=ARGUMENTS options."""
-    ways: dict[str, str] = {}
-    for text in options:
-        name, separator, arguments = text.partition("=")
-        is_word = name.replace("-", "").replace("_", "").isalnum()
-        if not separator or not is_word or name in {*ways, "baseline"}:
-            raise typer.BadParameter(
-                f"{text}: give NAME=ARGUMENTS, with a name of letters, digits, - and _ that is "
-                "used once and is not baseline",
-                param_hint="--way",
-            )
-        ways[name] = arguments
-    return ways
+    from training.evaluation.comparison_runs import ways_of
+
+    try:
+        return ways_of(options)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--way") from error

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,18 +13,15 @@ from mammoclip_core.published.convert import convert
 from training.data.breast_records import read_image_text_table
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
-from training.errors import SettingsError, TableError
+from training.errors import TableError
 from training.evaluation.bundle_evaluation import EvaluationOrder, evaluate
-from training.evaluation.comparison_table import Comparison, Figures, write_comparison
+from training.evaluation.comparison_runs import Runs, compare_runs
+from training.evaluation.comparison_table import Comparison, Figures
 from training.phantoms.writing import Order, write_phantoms
 from training.pretraining.pretraining_run import pretrain
 from training.terminal import Say
 from training.whole_file import write_whole
 
-BASELINE: Final = "baseline"
-"""The way that the others are held against: pretraining as the common settings say."""
-
-_ORDER_NAME: Final = "order.json"
 _PARTS: Final = ("zero-shot", "probe", "retrieval")
 _QUIET: Final = (
     "--trainer.enable_progress_bar",
@@ -107,28 +105,28 @@ def compare(order: ComparisonOrder) -> Comparison:
         A table, an image or a setting is of no use.
     """
     _require_apart(order.data)
-    _agree(order)
-    figures: dict[str, list[Figures]] = {}
-    ways = {BASELINE: "", **order.ways}
-    for seed in range(1, order.seeds + 1):
-        for way, arguments in ways.items():
-            folder = order.out / f"{way}-{seed}"
-            order.say(f"{way}, seed {seed} of {order.seeds}")
-            figures.setdefault(way, []).append(_judged(order, arguments, seed, folder))
-    comparison = Comparison(
-        made_with={
+    runs = Runs(
+        ways=order.ways,
+        seeds=order.seeds,
+        out=order.out,
+        facts={
+            "reports": file_sha256(order.data.reports),
+            "findings": file_sha256(order.data.findings),
+            "settings": order.settings,
+            "probe epochs": str(order.probe_epochs),
+        },
+        say=order.say,
+    )
+    return compare_runs(
+        runs,
+        partial(_judged, order),
+        {
             "pretrained on": f"{order.data.reports}, all folds but the validation fold",
             "judged by": f"{order.data.findings}, its test part; linear probes learn from its "
             "training part; retrieval on the reports of fold 0",
             "settings": order.settings,
-            **{way: arguments or "the settings" for way, arguments in ways.items()},
-            "seeds": f"{order.seeds}: order of the data, augmentation, first weights",
         },
-        baseline=BASELINE,
-        figures=figures,
     )
-    write_comparison(comparison, order.out)
-    return comparison
 
 
 def _require_apart(data: ComparisonData) -> None:
@@ -142,38 +140,8 @@ def _require_apart(data: ComparisonData) -> None:
         )
 
 
-def _agree(order: ComparisonOrder) -> None:
-    """Refuse a folder of another comparison: its models would stand among these."""
-    facts = {
-        "reports": file_sha256(order.data.reports),
-        "findings": file_sha256(order.data.findings),
-        "settings": order.settings,
-        "probe epochs": str(order.probe_epochs),
-    }
-    path = order.out / _ORDER_NAME
-    if not path.is_file():
-        write_whole(path, json.dumps({"facts": facts, "ways": dict(order.ways)}))
-        return
-    known = json.loads(path.read_text(encoding="utf-8"))
-    differing = [name for name, value in facts.items() if known["facts"].get(name) != value]
-    changed = [
-        name for name, value in known["ways"].items() if order.ways.get(name, value) != value
-    ]
-    if differing or changed:
-        raise SettingsError(
-            f"{order.out} holds a comparison with other {', '.join([*differing, *changed])}: "
-            "choose another --out"
-        )
-    ways = {**known["ways"], **order.ways}
-    write_whole(path, json.dumps({"facts": facts, "ways": ways}))
-
-
 def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> Figures:
-    """Return the figures of one model, trained and judged if it was not."""
-    kept = folder / "figures.json"
-    if kept.is_file():
-        known: Figures = json.loads(kept.read_text(encoding="utf-8"))
-        return known
+    """Train and judge one model."""
     data = order.data
     sets = json.dumps([{"table": str(data.reports), "images": str(data.images[0])}])
     pretrain(
@@ -205,10 +173,8 @@ def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> 
             device=order.device,
         )
     )
-    found: Figures = {
+    return {
         f"{one.task}, {one.setting}, {one.measure}": one.honest.value
         for one in report.figures
         if one.honest is not None
     }
-    write_whole(kept, json.dumps(found))
-    return found

@@ -1,5 +1,6 @@
 """One step of pretraining, as Lightning runs it."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any, Final, Literal
@@ -342,6 +343,13 @@ class Pretraining(lightning.LightningModule):
         return inputs.contiguous(
             memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
         )
+
+
+def settings_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, by `Pretraining`'s names, of the run that a checkpoint is of."""
+    facts: Facts = checkpoint[_FACTS]
+    known = {name: facts.get(f"model.{name}") for name in _KEPT_SETTINGS}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _trained(module: torch.nn.Module) -> list[torch.nn.Parameter]:

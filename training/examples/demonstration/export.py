@@ -20,7 +20,7 @@ from mammoclip_core.manifest import (
 )
 from training.bundles.bundle_copy import making_bundle
 from training.pretraining.network import RANDOM, NetworkSettings
-from training.pretraining.pretraining_module import Pretraining
+from training.pretraining.pretraining_module import Pretraining, settings_of
 
 NAME: Final = "demonstration"
 VERSION: Final = "1.0.0-phantoms"
@@ -29,11 +29,11 @@ WARNING: Final = "trained on synthetic phantoms, never on a mammogram"
 FINDINGS: Final[Sequence[FindingEntry]] = (MASS, SUSPICIOUS_CALCIFICATION, DENSITY)
 
 
-def read_pretraining(checkpoint: Path) -> Pretraining:
-    """Build the module that a checkpoint of `pretrain` holds, with its weights."""
+def read_pretraining(checkpoint: Path, kind: type[Pretraining] = Pretraining) -> Pretraining:
+    """Build the module that a checkpoint of `pretrain` holds, with its weights and settings."""
     content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = NetworkSettings(**{**content["network"], "image_weights": RANDOM})
-    module = Pretraining(network, label_weight=1.0)
+    module = kind(network, **settings_of(content))
     module.load_state_dict(content["state_dict"])
     return module.eval()
 
@@ -82,6 +82,7 @@ def export_bundle(
         attribution=LocalisationMethod.CAM.value,
         projection=network.projection,
         scoring=TEMPERED_SCORING,
+        beyond_the_paper=module.beyond_the_paper,
     )
     module.model.half()
     with making_bundle(out) as folder:

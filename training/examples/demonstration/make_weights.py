@@ -225,9 +225,7 @@ def _judge(plan: Plan) -> Path:
         torch.manual_seed(1)
         untrained = type(module)(module.network)
         export_bundle(untrained.eval(), random, name="random", trained_on="nothing")
-    seeds: tuple[int, ...] = (HELD_OUT_SEED,)
-    if not plan.is_plain:
-        seeds = held_out_seeds(read_manifest(bundle).weights_sha256)
+    seeds = held_out_seeds_of(plan)
     figures, images = [], 0
     for seed in seeds:
         _say(f"held-out images, seed {seed}")
@@ -269,6 +267,13 @@ def _judge(plan: Plan) -> Path:
         words=words_of(is_plain=plan.is_plain, learns_on=plan.learns_on),
     )
     return bundle
+
+
+def held_out_seeds_of(plan: Plan) -> tuple[int, ...]:
+    """Return the seeds of the phantoms that the finished bundle is judged by."""
+    if plan.is_plain:
+        return (HELD_OUT_SEED,)
+    return held_out_seeds(read_manifest(plan.folder / FINISHED_BUNDLE).weights_sha256)
 
 
 def _known_maps(plan: Plan, bundle: Path, seed: int, name: str) -> Path:

@@ -6,15 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_model
 from mammoclip_core.manifest import read_manifest
+from training.examples.demonstration.compare_pretraining import DEFAULT_SETTINGS, main
 from training.examples.demonstration.held_out_seeds import held_out_seeds
 from training.examples.demonstration.make_weights import make_weights
 from training.examples.demonstration.plan import TRAINING_SEED, Plan
 from training.phantoms.family import Family
+
+app = typer.Typer()
+app.command()(main)
 
 # Lightning's own: nothing here may warn.
 pytestmark = [
@@ -107,6 +113,31 @@ def test_second_run_computes_nothing_again(plan, bundle):
     assert make_weights(plan) == bundle
 
     assert times() == before
+
+
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")
+def test_ways_are_compared_on_the_maps_that_lie_there(plan, bundle, tmp_path, monkeypatch):
+    def compared(*further):
+        arguments = [
+            *("--folder", str(plan.folder), "--out", str(tmp_path), "--studies", "8"),
+            *("--epochs", "1", "--seeds", "1", *further),
+        ]
+        return CliRunner().invoke(app, arguments)
+
+    small = ("--settings", f"{DEFAULT_SETTINGS} --data.settings.batch_size 4")
+    first = compared(*small)
+    assert first.exit_code == 0, first.output
+    table = (tmp_path / "comparison.md").read_text()
+    monkeypatch.setattr("training.examples.demonstration.compare_pretraining.pretrain", None)
+    again, other, unknown = compared(*small), compared(), compared("--judged-by", "5")
+
+    assert again.exit_code == 0, again.output
+    assert "| figure | baseline | single-views | difference" in table
+    assert "| findings, mean AUROC |" in table
+    assert "| judged by | 16 images of seed 303, by prompts and class activation |" in table
+    assert (tmp_path / "comparison.md").read_text() == table
+    assert "holds a comparison with other settings: choose another --out" in other.output
+    assert "maps-5 holds no maps: run make_weights to its end" in unknown.output
 
 
 @pytest.fixture(scope="module")
