@@ -234,7 +234,7 @@ class Manifest:
     attribution : ``cam``, ``grad_cam`` or ``none``
         How findings without an entry in `factor` or `detectors` are localised.
     beyond_the_paper : settings of pretraining by name
-        That the paper does not have, for example ``pair_loss``: ``sigmoid``.
+        That the paper does not have, for example ``label_weight``: ``1``.
     """
 
     name: str

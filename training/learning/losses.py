@@ -42,8 +42,6 @@ class SupervisionWeights:
 
 
 PAPER_WEIGHTS: Final = SupervisionWeights()
-FIRST_BIAS: Final = -10.0
-"""Of `sigmoid_loss`, as its authors begin."""
 
 
 class FactorForm(StrEnum):
@@ -98,38 +96,12 @@ def contrastive_loss(
     return (there + back) / 2
 
 
-def sigmoid_loss(first: Tensor, second: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Ask every pair of `first` and `second` whether it belongs together.
-
-    Parameters
-    ----------
-    first, second : (B, D) of L2 norm 1
-        Row n of one belongs to row n of the other.
-    scale : factor on the cosines
-    bias : added to the scaled cosines
-        Begins at `FIRST_BIAS`, since B - 1 of B pairs do not belong together.
-
-    Returns
-    -------
-    Tensor
-        Sum over all pairs, divided by B.
-
-    References
-    ----------
-    Zhai et al., Sigmoid Loss for Language Image Pre-Training (arXiv 2303.15343), algorithm 1.
-    """
-    logits = scale * first @ second.T + bias
-    belongs = 2 * torch.eye(len(logits), dtype=logits.dtype, device=logits.device) - 1
-    return -functional.logsigmoid(belongs * logits).sum() / len(logits)
-
-
 def multi_view_loss(
     embeddings: MultiViewEmbeddings,
     scale: Tensor,
     weights: SupervisionWeights = PAPER_WEIGHTS,
     *,
     label_smoothing: float = 0.0,
-    bias: Tensor | None = None,
 ) -> Tensor:
     """Compute the multi-view supervision loss over the joint batch of all ranks.
 
@@ -138,8 +110,6 @@ def multi_view_loss(
     scale : factor on the cosines, ``exp(logit_scale)``
     label_smoothing : [0, 1)
         The paper uses none.
-    bias : of `sigmoid_loss`, by which pairs are compared; None for the paper's comparison
-        Without label smoothing.
 
     References
     ----------
@@ -148,8 +118,6 @@ def multi_view_loss(
     first_images, second_images, first_texts, second_texts = map(gathered, embeddings)
 
     def between(first: Tensor, second: Tensor) -> Tensor:
-        if bias is not None:
-            return sigmoid_loss(first, second, scale, bias)
         return contrastive_loss(first, second, scale, label_smoothing=label_smoothing)
 
     pairs = [between(first_images, first_texts), between(second_images, second_texts)]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import lightning
 import torch
@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from mammoclip_core.networks.image_encoder import pooled
 from mammoclip_core.networks.mammo_clip import MammoClip
-from training.errors import SettingsError
 from training.learning.finite import finite_loss, require_finite
 from training.learning.losses import (
-    FIRST_BIAS,
     MultiViewEmbeddings,
     SupervisionWeights,
     gathered,
@@ -35,9 +33,6 @@ from training.pretraining.resumed_settings import Facts, network_facts, require_
 from training.pretraining.validation_figures import ValidationFigures
 from training.terminal import say
 
-PairLoss = Literal["softmax", "sigmoid"]
-SIGMOID: Final = "sigmoid"
-
 _RANDOM_STATE: Final = "random_state"
 _FACTS: Final = "facts"
 _STEPS: Final = "steps"
@@ -52,7 +47,6 @@ _KEPT_SETTINGS: Final = (
     "multi_view_weight",
     "gradient_clip",
     "largest_scale",
-    "pair_loss",
 )
 """What a run that is taken up must keep; memory and speed may change."""
 
@@ -90,9 +84,6 @@ class Pretraining(lightning.LightningModule):
         Memory layout of images; faster on most machines.
     largest_scale : float
         Upper limit of the factor on the cosines, which is 1 / temperature.
-    pair_loss : softmax or sigmoid
-        How pairs are compared: softmax, as the paper does; sigmoid, each pair by itself, as SigLIP
-        does, which begins with a temperature of 0.1.
     """
 
     def __init__(
@@ -112,11 +103,8 @@ class Pretraining(lightning.LightningModule):
         gradient_clip: float = 0.0,
         channels_last: bool = True,
         largest_scale: float = 100.0,
-        pair_loss: PairLoss = "softmax",
     ) -> None:
         super().__init__()
-        if pair_loss == SIGMOID and label_smoothing > 0:
-            raise SettingsError("label_smoothing has no meaning with pair_loss sigmoid: leave it 0")
         self.automatic_optimization = False
         self.network = network = settled(network)
         self.weights = weights or SupervisionWeights()
@@ -130,9 +118,6 @@ class Pretraining(lightning.LightningModule):
         self.chunk_size = chunk_size
         self.gradient_clip = gradient_clip
         self.largest_scale = largest_scale
-        self.pair_loss = pair_loss
-        bias = torch.nn.Parameter(torch.tensor(FIRST_BIAS)) if pair_loss == SIGMOID else None
-        self.pair_bias = bias
         self.model: MammoClip
         self.model, self.tokenizer, self.text = build_network(network)
         self.label_loss = LabelLoss() if label_weight > 0 else None
@@ -179,7 +164,7 @@ class Pretraining(lightning.LightningModule):
     @property
     def beyond_the_paper(self) -> dict[str, str]:
         """Return the options that the paper does not have, for the bundle to state."""
-        return {"pair_loss": self.pair_loss} if self.pair_loss == SIGMOID else {}
+        return {"label_weight": f"{self.label_weight:g}"} if self.label_weight > 0 else {}
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Compute the feature maps, (B, C, H, W), of what the data gives for images."""
@@ -197,7 +182,6 @@ class Pretraining(lightning.LightningModule):
             self.scale(),
             self.weights,
             label_smoothing=self.label_smoothing,
-            bias=self.pair_bias,
         )
         if self.label_loss is not None:
             loss = loss + self.label_weight * gathered(label_losses).mean()

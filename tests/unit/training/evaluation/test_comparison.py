@@ -44,7 +44,7 @@ def test_one_seed_has_no_interval() -> None:
 def test_table_has_only_figures_that_every_model_has(tmp_path: Path) -> None:
     runs = {
         "baseline": [{"AUROC": 0.5, "kappa": 0.1}, {"AUROC": 0.6, "kappa": 0.1}],
-        "sigmoid": [{"AUROC": 0.7}, {"AUROC": math.nan}],
+        "other": [{"AUROC": 0.7}, {"AUROC": math.nan}],
     }
     comparison = Comparison(made_with={"seeds": "2"}, baseline="baseline", figures=runs)
 
@@ -52,7 +52,7 @@ def test_table_has_only_figures_that_every_model_has(tmp_path: Path) -> None:
 
     assert comparison.names() == ["AUROC"]
     assert "| AUROC | 0.550 |" in (tmp_path / "comparison.md").read_text()
-    kept = json.loads((tmp_path / "comparison.json").read_text())["figures"]["sigmoid"]
+    kept = json.loads((tmp_path / "comparison.json").read_text())["figures"]["other"]
     assert kept == [{"AUROC": 0.7}, {"AUROC": None}]
 
 
@@ -89,7 +89,7 @@ def test_patient_that_is_trained_on_judges_nobody(tables: Path, tmp_path: Path) 
         compare(order_of(tables, tmp_path, ""))
 
 
-@pytest.mark.parametrize("text", ["sigmoid", "baseline=--model.learning_rate 1", "a b=x", "=x"])
+@pytest.mark.parametrize("text", ["other", "baseline=--model.learning_rate 1", "a b=x", "=x"])
 def test_way_without_a_name_of_its_own_is_refused(text: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["compare", "--way", text, "--out", str(tmp_path / "out")])
 
@@ -104,7 +104,7 @@ def test_command_compares_on_phantoms_and_trains_no_model_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = [
-        *("compare", "--way", "sigmoid=--model.pair_loss sigmoid", "--out", str(tmp_path)),
+        *("compare", "--way", "labels=--model.label_weight 0.5", "--out", str(tmp_path)),
         *("--studies", "10", "--rows", str(SIZE[0]), "--columns", str(SIZE[1]), "--seeds", "1"),
         *("--probe-epochs", "1", "--settings", SMALL),
     ]
@@ -121,9 +121,9 @@ def test_command_compares_on_phantoms_and_trains_no_model_twice(
     assert "holds a comparison with other settings: choose another --out" in other.output
     stated = [
         dict(read_manifest(tmp_path / f"{way}-1" / "bundle").beyond_the_paper)
-        for way in ("baseline", "sigmoid")
+        for way in ("baseline", "labels")
     ]
-    assert stated == [{}, {"pair_loss": "sigmoid"}]
+    assert stated == [{}, {"label_weight": "0.5"}]
 
 
 def test_folder_of_another_way_of_the_same_name_is_refused(

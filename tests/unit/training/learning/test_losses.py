@@ -20,7 +20,6 @@ from training.learning.losses import (
     factor_loss,
     gathered,
     multi_view_loss,
-    sigmoid_loss,
 )
 
 RANKS = 2
@@ -135,31 +134,6 @@ def test_single_views_know_nothing_of_the_other_view() -> None:
     torch.testing.assert_close(loss, torch.stack(own).mean())
     crossed = SupervisionWeights(image_image=0.0, text_text=0.0)
     assert abs(float(multi_view_loss(embeddings, scale, crossed) - loss)) > 0.01
-
-
-def test_sigmoid_loss_is_what_its_paper_s_formula_gives_by_hand() -> None:
-    """Cosines .6 and .8: logits -4 of the two pairs that belong together, -2 of the others."""
-    images, texts = torch.eye(2), torch.tensor([[0.6, 0.8], [0.8, 0.6]])
-
-    loss = sigmoid_loss(images, texts, torch.tensor(10.0), torch.tensor(-10.0))
-
-    # ln(1 + e^4) + ln(1 + e^-2) = 4.0181500 + 0.1269280
-    assert loss.item() == pytest.approx(4.1450780, abs=1e-5)
-
-
-def test_sigmoid_loss_takes_the_place_of_the_paper_s_in_every_pair_of_views() -> None:
-    views = functional.normalize(torch.randn(4, ROWS, SIZE, generator=_generator()), dim=-1)
-    first, second, one, other = views
-    scale, bias = torch.tensor(5.0), torch.tensor(-3.0)
-
-    loss = multi_view_loss(MultiViewEmbeddings(*views), scale, bias=bias)
-
-    def between(left: Tensor, right: Tensor) -> Tensor:
-        return sigmoid_loss(left, right, scale, bias)
-
-    crossed = [between(image, text) for image in (first, second) for text in (one, other)]
-    expected = torch.stack(crossed).mean() + between(first, second) + 0.5 * between(one, other)
-    torch.testing.assert_close(loss, expected)
 
 
 def _generator() -> torch.Generator:

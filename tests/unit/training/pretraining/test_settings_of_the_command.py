@@ -92,10 +92,6 @@ def test_cost_is_told_and_nothing_is_trained(arguments_for, tmp_path):
         (["--data.settings.image_text", "[]"], "there is no data to learn from"),
         (["--model.network.tokenizer", ""], "there is no tokenizer"),
         (["--data.settings.batch_size", "64"], "4 breasts are too few for a batch of 64"),
-        (
-            ["--model.pair_loss", "sigmoid", "--model.label_smoothing", "0.1"],
-            "label_smoothing has no meaning with pair_loss sigmoid",
-        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
