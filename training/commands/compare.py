@@ -86,7 +86,7 @@ def compare(
     Every way is trained once a seed and judged by zero-shot answers, linear probes and retrieval.
     Writes comparison.md and comparison.json into --out. A killed run goes on by the same command.
 
-    Example: mammoclip-train compare --way 'smooth=--model.label_smoothing 0.1' --out compared
+    Example: mammoclip-train compare --way 'local=--model.local_weight 1' --out compared
     """
     from mammoclip_core.bundles.demonstration import demonstration_bundle
     from mammoclip_core.manifest import TOKENIZER_FOLDER

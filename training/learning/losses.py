@@ -42,6 +42,8 @@ class SupervisionWeights:
 
 
 PAPER_WEIGHTS: Final = SupervisionWeights()
+ATTENTION_TEMPERATURE: Final = 0.1
+"""Cosines of cells are divided by it before a sentence chooses among them."""
 
 
 class FactorForm(StrEnum):
@@ -87,13 +89,7 @@ def contrastive_loss(
     Tensor
         Mean of both directions' cross-entropies.
     """
-    logits = scale * first @ second.T
-    partners = torch.arange(len(logits), device=logits.device)
-    there, back = (
-        functional.cross_entropy(rows, partners, label_smoothing=label_smoothing)
-        for rows in (logits, logits.T)
-    )
-    return (there + back) / 2
+    return _both_ways(scale * first @ second.T, label_smoothing)
 
 
 def multi_view_loss(
@@ -130,6 +126,31 @@ def multi_view_loss(
     )
 
 
+def local_loss(cells: Tensor, sentences: Tensor, scale: Tensor) -> Tensor:
+    """Ask each image for its text's sentences, each by the cells that it attends to.
+
+    A sentence weighs the cells of an image by their cosines and is compared with their weighted
+    mean; an image and a text are as similar as the text's sentences are to the image on average.
+    Computed over the joint batch of all ranks: memory grows with the square of the batch.
+
+    Parameters
+    ----------
+    cells : (B, P, D) of L2 norm 1
+    sentences : (B, S, D) of L2 norm 1
+        Those of row n belong to the image of row n.
+    scale : factor on the cosines
+
+    References
+    ----------
+    Huang et al., GLoRIA (ICCV 2021), section 3.3, with sentences in place of words.
+    """
+    cells, sentences = gathered(cells), gathered(sentences)
+    cosines = torch.einsum("ipd,jsd->ijsp", cells, sentences)
+    attention = (cosines / ATTENTION_TEMPERATURE).softmax(dim=-1)
+    attended = functional.normalize(torch.einsum("ijsp,ipd->ijsd", attention, cells), dim=-1)
+    return _both_ways(scale * torch.einsum("ijsd,jsd->ijs", attended, sentences).mean(dim=-1))
+
+
 def factor_loss(
     similarities: Tensor, labels: Tensor, form: FactorForm = FactorForm.PUBLISHED
 ) -> Tensor:
@@ -160,6 +181,16 @@ def factor_loss(
     # -log(exp(s) / (exp(s) + exp(n))) is softplus(n - s), which neither over- nor underflows.
     losses = functional.softplus(masked.logsumexp(dim=0) - similarities)
     return losses[is_positive].sum() / is_positive.sum().clamp(min=1)
+
+
+def _both_ways(logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return the mean of both directions' cross-entropies; row n belongs to column n."""
+    partners = torch.arange(len(logits), device=logits.device)
+    there, back = (
+        functional.cross_entropy(rows, partners, label_smoothing=label_smoothing)
+        for rows in (logits, logits.T)
+    )
+    return (there + back) / 2
 
 
 class _Gather(Function):

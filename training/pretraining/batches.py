@@ -1,7 +1,7 @@
 """Breasts in batches, in an order that a killed run takes up where it stopped."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +15,13 @@ from training.data.image_source import ImageSource
 from training.errors import SettingsError
 from training.pretraining.label_loss import stacked_labels
 from training.pretraining.texts import texts_of
+from training.reports.report_text import SENTENCE_END
 
 _IMAGES, _TEXTS, _AUGMENTATION = 1, 2, 3
 """Streams of random numbers of one sample."""
+
+SENTENCES: Final = 4
+"""Of each text that are compared with parts of images: the first, or all in turn."""
 
 
 class Sample(NamedTuple):
@@ -29,11 +33,17 @@ class Sample(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Samples joined: images (B, 2, 1, rows, columns), tokens of (2 B) texts, first texts first."""
+    """Samples joined: images (B, 2, 1, rows, columns), tokens of (2 B) texts, first texts first.
+
+    Attributes
+    ----------
+    sentences : tokens of `SENTENCES` of each text, (2 B SENTENCES); empty where nobody asks
+    """
 
     images: Tensor
     tokens: dict[str, Tensor]
     labels: Tensor
+    sentences: dict[str, Tensor] = {}  # noqa: RUF012
 
 
 class BreastSamples(Dataset[Sample]):
@@ -150,10 +160,16 @@ def two_images(record: BreastRecord, generator: np.random.Generator) -> tuple[st
 
 
 class Collate:
-    """Joins samples into a batch."""
+    """Joins samples into a batch.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    Parameters
+    ----------
+    with_sentences : texts are also given sentence by sentence
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *, with_sentences: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._with_sentences = with_sentences
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
         """Join samples; texts are padded to the longest."""
@@ -162,7 +178,13 @@ class Collate:
             images=torch.stack([sample.images for sample in samples]),
             tokens=self._tokenizer(texts),
             labels=torch.stack([sample.labels for sample in samples]),
+            sentences=self._tokenizer(_sentences(texts)) if self._with_sentences else {},
         )
+
+
+def _sentences(texts: Sequence[str]) -> list[str]:
+    own = [text.split(SENTENCE_END) for text in texts]
+    return [lines[place % len(lines)] for lines in own for place in range(SENTENCES)]
 
 
 def chunks_of(batch: Batch, size: int) -> list[Batch]:
@@ -172,11 +194,15 @@ def chunks_of(batch: Batch, size: int) -> list[Batch]:
     for start in range(0, count, size):
         places = torch.arange(start, min(start + size, count))
         both = torch.cat([places, places + count])
+        lines = (both[:, None] * SENTENCES + torch.arange(SENTENCES)).flatten()
         parts.append(
             Batch(
                 images=batch.images[places],
                 tokens={name: value[both.to(value.device)] for name, value in batch.tokens.items()},
                 labels=batch.labels[places],
+                sentences={
+                    name: value[lines.to(value.device)] for name, value in batch.sentences.items()
+                },
             )
         )
     return parts

@@ -9,8 +9,8 @@ import lightning
 import torch
 from torch import Tensor
 
-from training.pretraining.batches import Batch, Collate, chunks_of
-from training.pretraining.data_module import PretrainingData
+from training.pretraining.batches import Batch, chunks_of
+from training.pretraining.data_module import PretrainingData, collate_for
 from training.pretraining.pretraining_module import Pretraining
 
 _TRIALS = 2
@@ -86,7 +86,7 @@ def estimate(
     for number in range(_TRIALS + 1):
         began = time.perf_counter()
         chosen = [samples[0, (number * count + place) % len(samples)] for place in range(count)]
-        batches.append(Collate(module.tokenizer)(chosen))
+        batches.append(collate_for(module)(chosen))
         loaded.append(time.perf_counter() - began)
     device = trainer.strategy.root_device
     module.to(device).train()
@@ -119,6 +119,7 @@ def _seconds(
         images=part.images.to(device),
         tokens={name: value.to(device) for name, value in part.tokens.items()},
         labels=part.labels.to(device),
+        sentences={name: value.to(device) for name, value in part.sentences.items()},
     )
 
     def loss() -> Tensor:

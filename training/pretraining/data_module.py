@@ -253,13 +253,18 @@ class PretrainingData(lightning.LightningDataModule):
         return DataLoader(
             samples,  # type: ignore[arg-type]
             batch_sampler=batches,
-            collate_fn=Collate(module.tokenizer),
+            collate_fn=collate_for(module),
             num_workers=self.settings.workers,
             # Processes that are started anew each epoch would open every table and array again.
             persistent_workers=self.settings.workers > 0,
             pin_memory=trainer.strategy.root_device.type == "cuda",
             generator=Generator(),  # its own: the model's random numbers stay as they are
         )
+
+
+def collate_for(module: Pretraining) -> Collate:
+    """Return what joins samples into the batches that a model asks for."""
+    return Collate(module.tokenizer, with_sentences=module.local_weight > 0)
 
 
 class _Sources:

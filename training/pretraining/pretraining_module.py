@@ -17,10 +17,11 @@ from training.learning.losses import (
     MultiViewEmbeddings,
     SupervisionWeights,
     gathered,
+    local_loss,
     multi_view_loss,
 )
 from training.learning.schedule import learning_rate_factor
-from training.pretraining.batches import Batch, chunks_of
+from training.pretraining.batches import SENTENCES, Batch, chunks_of
 from training.pretraining.gradient_cache import average_gradients, cached_backward
 from training.pretraining.label_loss import PROMPTS, LabelLoss
 from training.pretraining.network import (
@@ -47,6 +48,7 @@ _KEPT_SETTINGS: Final = (
     "multi_view_weight",
     "gradient_clip",
     "largest_scale",
+    "local_weight",
 )
 """What a run that is taken up must keep; memory and speed may change."""
 
@@ -84,6 +86,9 @@ class Pretraining(lightning.LightningModule):
         Memory layout of images; faster on most machines.
     largest_scale : float
         Upper limit of the factor on the cosines, which is 1 / temperature.
+    local_weight : float
+        Weight of a loss that compares cells of images with sentences of texts. The paper has no
+        such loss; 0 leaves it out.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class Pretraining(lightning.LightningModule):
         gradient_clip: float = 0.0,
         channels_last: bool = True,
         largest_scale: float = 100.0,
+        local_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -118,6 +124,7 @@ class Pretraining(lightning.LightningModule):
         self.chunk_size = chunk_size
         self.gradient_clip = gradient_clip
         self.largest_scale = largest_scale
+        self.local_weight = local_weight
         self.model: MammoClip
         self.model, self.tokenizer, self.text = build_network(network)
         self.label_loss = LabelLoss() if label_weight > 0 else None
@@ -136,6 +143,8 @@ class Pretraining(lightning.LightningModule):
         -------
         first images, second images, first texts, second texts : (B, D) of L2 norm 1
         label losses : (B, 1)
+        cells of first and second images, sentences of first and second texts : (B, parts, D)
+            Where parts are compared.
         """
         count = len(batch.images)
         images = batch.images.transpose(0, 1).flatten(0, 1)
@@ -159,12 +168,14 @@ class Pretraining(lightning.LightningModule):
             *image_embeddings.float().tensor_split(2),
             *text_embeddings.tensor_split(2),
             label_losses,
+            *self._local_parts(feature_map, batch),
         )
 
     @property
     def beyond_the_paper(self) -> dict[str, str]:
         """Return the options that the paper does not have, for the bundle to state."""
-        return {"label_weight": f"{self.label_weight:g}"} if self.label_weight > 0 else {}
+        weights = {"label_weight": self.label_weight, "local_weight": self.local_weight}
+        return {name: f"{value:g}" for name, value in weights.items() if value > 0}
 
     def feature_map(self, images: Tensor) -> Tensor:
         """Compute the feature maps, (B, C, H, W), of what the data gives for images."""
@@ -176,7 +187,7 @@ class Pretraining(lightning.LightningModule):
 
     def loss_of(self, parts: tuple[Tensor, ...]) -> Tensor:
         """Compute the loss of what `forward` returns, over all ranks."""
-        *views, label_losses = parts
+        views, label_losses, local = parts[:4], parts[4], parts[5:]
         loss = self.multi_view_weight * multi_view_loss(
             MultiViewEmbeddings(*views),
             self.scale(),
@@ -185,6 +196,10 @@ class Pretraining(lightning.LightningModule):
         )
         if self.label_loss is not None:
             loss = loss + self.label_weight * gathered(label_losses).mean()
+        if self.local_weight > 0:
+            first, second, own, others = local
+            both = local_loss(first, own, self.scale()) + local_loss(second, others, self.scale())
+            loss = loss + self.local_weight * both / 2
         return loss
 
     def training_step(self, batch: Batch, batch_index: int) -> None:
@@ -299,6 +314,15 @@ class Pretraining(lightning.LightningModule):
         tokens = self.tokenizer(PROMPTS).items()
         embedded = self.model.encode_text({name: value.to(self.device) for name, value in tokens})
         return embedded.float()
+
+    def _local_parts(self, feature_map: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """Compute cells of both images, (B, P, D), and sentences of both texts, (B, S, D)."""
+        if self.local_weight == 0:
+            return ()
+        cells = self.model.project_features(feature_map.flatten(2).transpose(1, 2)).float()
+        lines = self.model.encode_text(batch.sentences).float()
+        sentences = lines.reshape(-1, SENTENCES, lines.shape[1])
+        return (*cells.tensor_split(2), *sentences.tensor_split(2))
 
     def _of_all_ranks(self, values: Tensor) -> Tensor:
         if self.trainer.world_size == 1:

@@ -12,6 +12,8 @@ import numpy as np
 FEWEST_TOKENS: Final = 3
 """Sentences with fewer tokens say nothing and are dropped."""
 
+SENTENCE_END: Final = "\n"
+
 _TOKEN: Final = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -78,8 +80,8 @@ def to_cell(sentences: Sequence[str]) -> str:
 
 
 def to_text(sentences: Sequence[str]) -> str:
-    """Join sentences as the model reads them, and as the published tables do: by spaces."""
-    return " ".join(sentences)
+    """Join sentences as the model reads them: its tokenizer takes a line's end for a space."""
+    return SENTENCE_END.join(sentences)
 
 
 def shuffled(sentences: Sequence[str], generator: np.random.Generator) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ from training.factor.feature_maps import FACTS_NAME
 from training.factor.localisation import pointing_hits
 from training.measures.score_measures import accuracy, auroc
 from training.phantoms.family import Family
-from training.pretraining.batches import BreastSamples, Collate
+from training.pretraining.batches import BreastSamples
+from training.pretraining.data_module import collate_for
 from training.pretraining.label_loss import FINDINGS, PROMPTS
 from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
@@ -182,7 +183,7 @@ def _retrieval_figures(lesson: Lesson, module: Pretraining) -> Figures:
     studies = min(_RETRIEVAL_STUDIES, _studies_in(maps))
     records = phantom_records(lesson.judged_by, studies, family=lesson.plan.family)
     samples = BreastSamples(records, MapArray(maps), PLAIN, seed=0)
-    collate = Collate(module.tokenizer)
+    collate = collate_for(module)
     found = ValidationFigures()
     for start in range(0, len(records), _RETRIEVAL_BATCH):
         places = range(start, min(start + _RETRIEVAL_BATCH, len(records)))

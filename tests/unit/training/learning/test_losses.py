@@ -13,12 +13,14 @@ from mammoclip_core.networks.mammo_factor import (
     image_similarity,
 )
 from training.learning.losses import (
+    ATTENTION_TEMPERATURE,
     FactorForm,
     MultiViewEmbeddings,
     SupervisionWeights,
     contrastive_loss,
     factor_loss,
     gathered,
+    local_loss,
     multi_view_loss,
 )
 
@@ -38,7 +40,9 @@ class TinyClip(nn.Module):
     def forward(self, batch: Tensor) -> Tensor:
         images, texts = self.image(batch[:, :2]), self.text(batch[:, 2:])
         views = functional.normalize(torch.cat([images, texts], dim=1), dim=-1)
-        return multi_view_loss(MultiViewEmbeddings(*views.unbind(1)), self.logit_scale.exp())
+        scale = self.logit_scale.exp()
+        local = local_loss(views[:, :2], views[:, 2:], scale)
+        return multi_view_loss(MultiViewEmbeddings(*views.unbind(1)), scale) + local
 
 
 def joint_batch() -> Tensor:
@@ -134,6 +138,38 @@ def test_single_views_know_nothing_of_the_other_view() -> None:
     torch.testing.assert_close(loss, torch.stack(own).mean())
     crossed = SupervisionWeights(image_image=0.0, text_text=0.0)
     assert abs(float(multi_view_loss(embeddings, scale, crossed) - loss)) > 0.01
+
+
+def test_local_loss_is_what_a_plain_loop_computes() -> None:
+    cells, sentences = parts_of_rows(12), parts_of_rows(3)
+    scale, own = torch.tensor(5.0), torch.arange(ROWS)
+    logits = torch.zeros(ROWS, ROWS)
+    for image in range(ROWS):
+        for text in range(ROWS):
+            cosines = []
+            for sentence in sentences[text]:
+                weights = torch.exp(cells[image] @ sentence / ATTENTION_TEMPERATURE)
+                attended = (weights[:, None] * cells[image]).sum(0) / weights.sum()
+                cosines.append(functional.cosine_similarity(attended, sentence, dim=0))
+            logits[image, text] = scale * torch.stack(cosines).mean()
+
+    loss = local_loss(cells, sentences, scale)
+
+    expected = functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)
+    torch.testing.assert_close(loss, expected / 2)
+
+
+def test_one_cell_and_one_sentence_are_compared_as_whole_images_and_texts_are() -> None:
+    cells, sentences = parts_of_rows(1), parts_of_rows(2)[:, :1]
+    scale = torch.tensor(5.0)
+
+    loss = local_loss(cells, sentences, scale)
+
+    torch.testing.assert_close(loss, contrastive_loss(cells[:, 0], sentences[:, 0], scale))
+
+
+def parts_of_rows(count: int) -> Tensor:
+    return functional.normalize(torch.randn(ROWS, count, SIZE, generator=_generator()), dim=-1)
 
 
 def _generator() -> torch.Generator:

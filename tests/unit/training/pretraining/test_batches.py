@@ -2,15 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mammoclip_core.networks.text_encoder import Tokenizer
 from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
 from training.data.image_source import PictureFolder
 from training.errors import SettingsError, TableError
 from training.learning.schedule import learning_rate_factor
-from training.pretraining.batches import ResumableBatches, two_images
-from training.reports.report_text import Report
+from training.pretraining.batches import Collate, ResumableBatches, Sample, two_images
+from training.reports.report_text import Report, to_text
 
 REPORT = Report(findings=("no mass",))
 
@@ -55,6 +57,20 @@ def test_two_images_are_of_two_views_where_there_are_two(images, expected):
 
     assert all(pair in drawn for pair in expected)
     assert all(pair in expected for pair in drawn)
+
+
+def test_each_text_has_its_sentences_beside_it_in_turn(tiny_data):
+    tokenizer = Tokenizer(tiny_data / "tokenizer", do_lower_case=True)
+    texts = (to_text(["no mass", "oval mass"]), to_text(["fatty breasts"]))
+    sample = Sample(torch.zeros(2, 1, 4, 4), texts, torch.zeros(2, 3))
+
+    batch = Collate(tokenizer, with_sentences=True)([sample, sample])
+
+    first = ["no mass", "oval mass", "no mass", "oval mass"]
+    expected = tokenizer([*first, *first, *["fatty breasts"] * 8])
+    assert batch.sentences["input_ids"].equal(expected["input_ids"])
+    joined = tokenizer(["no mass oval mass", "fatty breasts"])["input_ids"]
+    assert batch.tokens["input_ids"][::2].equal(joined)
 
 
 def test_patient_in_two_folds_is_refused(tiny_data):

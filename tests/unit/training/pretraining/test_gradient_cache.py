@@ -33,14 +33,14 @@ def module(tiny_data):
         columns=64,
     )
     # BatchNorm's statistics are of a chunk in training; without it the two ways are the same.
-    return Pretraining(network, label_weight=1.0).eval()
+    return Pretraining(network, label_weight=1.0, local_weight=1.0).eval()
 
 
 @pytest.fixture(scope="module")
 def batch(tiny_data, module):
     records = read_image_text_table(tiny_data / "image_text.csv")[:5]
     samples = BreastSamples(records, PictureFolder(tiny_data / "png", (76, 64)), PLAIN, seed=1)
-    return Collate(module.tokenizer)([samples[0, place] for place in range(5)])
+    return Collate(module.tokenizer, with_sentences=True)([samples[0, place] for place in range(5)])
 
 
 def gradients(module):
