@@ -60,7 +60,7 @@ def words_of(*, is_plain: bool = True, learns_on: bool = False) -> str:
     is_plain : trained on plain phantoms, in their one look
     learns_on : the encoder's blocks learned in pretraining too
     """
-    looks = "" if is_plain else "\nwith changed noise, blur and tone"
+    looks = "" if is_plain else " with changed noise, blur and tone"
     return (
         _BEGIN
         + (_LEARNING_ON if learns_on else _FROZEN).format(looks=looks)
