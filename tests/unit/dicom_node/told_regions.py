@@ -25,10 +25,10 @@ _SEGMENT = re.compile(
     r"(?P<name>.+?)(?P<below>, below threshold)?"
 )
 _GRAPHIC = re.compile(
-    r"(?P<lesion>\d+) AI (?P<name>.+), (calibrated )?score (?P<score>[01]\.\d\d)"
+    r"(?P<lesion>\d+) AI (?P<name>.+), (calibrated )?score (?P<score>[01]\.\d{2,})"
     r"(?P<below>, below threshold)?"
 )
-_SCORE = re.compile(r"(?:calibrated )?score ([01]\.\d\d)")
+_SCORE = re.compile(r"(?:calibrated )?score ([01]\.\d{2,})")
 
 _NUMBERS = r"(?<![\d.])\d+(-\d+)?(, \d+(-\d+)?)*"
 
