@@ -215,7 +215,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")],
     family: Annotated[
         Family, typer.Option(help="Family of the phantoms that lie there.")
-    ] = Family.PLAIN,
+    ] = Family.VARIED,
     studies: Annotated[
         int, typer.Option(min=8, help="Training studies to learn from, the first ones.")
     ] = 400,

@@ -120,7 +120,7 @@ def test_ways_are_compared_on_the_maps_that_lie_there(plan, bundle, tmp_path, mo
     def compared(*further):
         arguments = [
             *("--folder", str(plan.folder), "--out", str(tmp_path), "--studies", "8"),
-            *("--epochs", "1", "--seeds", "1", *further),
+            *("--family", "plain", "--epochs", "1", "--seeds", "1", *further),
         ]
         return CliRunner().invoke(app, arguments)
 
