@@ -15,7 +15,7 @@ from sample_images import FILM
 from sending import all_stored, datasets_of, send
 from services import Site, missing, wait_for
 
-from dicom_node.studies.ledger.schema import MIGRATIONS, SCHEMA
+from dicom_node.studies.ledger.schema import MIGRATIONS, SCHEMA, OtherSchemaError
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.long]
 
@@ -61,11 +61,22 @@ def send_study(site: Site) -> str:
 
 
 def delivered_once(site: Site, *studies: str) -> None:
+    wait_for(lambda: has_own_schema(site), seconds=60, what="the node migrates the ledger")
     for study in studies:
         site.wait_for_condition(study, "delivered", seconds=300)
         record = site.study_record(study)
         assert [one["state"] for one in record["analyses"]] == ["done"]
         assert len(site.archive.instances(study)) == len(record["results"])
+
+
+def has_own_schema(site: Site) -> bool:
+    """Tell whether the ledger is migrated: a node listens before that, to take images."""
+    with site._database() as database:
+        try:
+            database.require_schema()
+        except OtherSchemaError:
+            return False
+    return True
 
 
 def test_release_is_taken_and_taken_back_while_studies_come(
