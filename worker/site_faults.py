@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 
-from dicom_node.errors import LedgerError, OutOfResourcesError, SettingsError
+from dicom_node.errors import LedgerError, NodeError, OutOfResourcesError, SettingsError
 from dicom_node.studies.ledger.database import DATABASE_TROUBLE
 from mammoclip_core.errors import (
     BundleError,
@@ -26,14 +26,22 @@ LONGEST_WAIT_SECONDS: Final = 60
 BENEFIT_OF_THE_DOUBT: Final = 10
 """How often an error that a study may have caused is taken for a fault of the site."""
 
-_OF_THE_SITE: Final = (
+
+class WorkerFaultError(NodeError):
+    """The worker cannot analyse even its test images."""
+
+    reason = "worker-fault"
+
+
+OF_THE_SITE: Final = (
+    WorkerFaultError,
     BundleError,
     LicenceError,
     MissingLibraryError,
     SettingsError,
     OutOfResourcesError,
 )
-"""Errors that no study can cause: bundle, terms, installation, settings and disk."""
+"""Errors that no study can cause: of worker, bundle, terms, installation, settings and disk."""
 
 _OF_THE_LEDGER: Final = (DATABASE_TROUBLE, LedgerError)
 
@@ -125,7 +133,7 @@ class SiteFaults:
     def behind(self, error: Exception, analysis_id: int) -> str:
         """Return in words the fault of the site behind an error; empty if it is the study's."""
         self.needs_new_process |= isinstance(error, DeviceError)
-        if isinstance(error, (*_OF_THE_SITE, *_OF_THE_LEDGER)) or is_short_of_threads(error):
+        if isinstance(error, (*OF_THE_SITE, *_OF_THE_LEDGER)) or is_short_of_threads(error):
             return words_of(error)
         if isinstance(error, DOUBTFUL) and self._doubts[analysis_id] < BENEFIT_OF_THE_DOUBT:
             self._doubts[analysis_id] += 1
@@ -165,6 +173,6 @@ def words_of(error: Exception) -> str:
         return "the system starts no further thread: raise its limit of processes and threads"
     if isinstance(error, OSError):
         return f"the system reports: {error.strerror or type(error).__name__}"
-    if isinstance(error, (*_OF_THE_SITE, LedgerError, CoreError)):
+    if isinstance(error, (*OF_THE_SITE, LedgerError, CoreError)):
         return str(error)
     return f"the worker cannot analyse: {type(error).__name__}"

@@ -31,6 +31,7 @@ class Stage(StrEnum):
 
     LOADING = "loading the model"
     READING = "reading"
+    TESTING = "testing the worker"
     DECODING = "decoding"
     INFERENCE = "inference"
     INTERPRETATION = "interpretation"
@@ -38,8 +39,8 @@ class Stage(StrEnum):
     RECORDING = "recording"
 
 
-OF_THE_SITE: Final = frozenset({Stage.LOADING, Stage.READING, Stage.RECORDING})
-"""Stages that wait for bundle, disk and ledger: no study is the cause of what hangs there."""
+OF_THE_SITE: Final = frozenset({Stage.LOADING, Stage.READING, Stage.TESTING, Stage.RECORDING})
+"""Stages of bundle, disk, test images and ledger: no study is the cause of what hangs there."""
 
 
 class StageDeadlines:

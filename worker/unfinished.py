@@ -73,7 +73,7 @@ def give_back_at_the_end(node: Runtime) -> None:
 def end_in_doubt(node: Runtime, held: Claim, reason: str) -> None:
     """Give the analysis back after what a broken worker may do to every study.
 
-    After its last attempt it fails only if other studies got through meanwhile; else it is put
+    After its last attempt it fails only if the worker was tested just before; else it is put
     off, and the attempt does not count.
     """
     if held.attempt < node.settings.work.maximum_attempts:

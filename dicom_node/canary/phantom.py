@@ -10,15 +10,35 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.facts.canary import CANARY_PATIENT, CANARY_STUDY
 
 FOR_PRESENTATION: Final = "1.2.840.10008.5.1.4.1.1.1.2"
+VIEWS: Final = tuple((view, side) for view in ("CC", "MLO") for side in "RL")
+"""View Position and Image Laterality of its images."""
+
 _ROWS: Final = 760
 _COLUMNS: Final = 456
 _SPACING_MM: Final = 0.28
+_TIMES: Final = 6
+"""How much finer the pixels of a large image are."""
 
 
 def phantom_study() -> list[Dataset]:
     """Return the four images of the canary study."""
-    views = [(view, side) for view in ("CC", "MLO") for side in "RL"]
-    return [_image(number, view, side) for number, (view, side) in enumerate(views, start=1)]
+    return [_image(number, view, side) for number, (view, side) in enumerate(VIEWS, start=1)]
+
+
+def large_image(number: int) -> Dataset:
+    """Return an image of the study with as many pixels as mammograms of 24 x 29 cm have.
+
+    Parameters
+    ----------
+    number : 1 to 4
+    """
+    view, side = VIEWS[number - 1]
+    dataset = _image(number, view, side)
+    large = _pixels(number, side).repeat(_TIMES, axis=0).repeat(_TIMES, axis=1)
+    dataset.Rows, dataset.Columns = large.shape
+    dataset.ImagerPixelSpacing = [_SPACING_MM / _TIMES, _SPACING_MM / _TIMES]
+    dataset.PixelData = large.tobytes()
+    return dataset
 
 
 def _image(number: int, view: str, laterality: str) -> Dataset:

@@ -175,32 +175,45 @@ def test_task_that_kills_its_process_every_time_ends_as_failed(
     make_site: MakeSite, film: list[Dataset], tmp_path: Path
 ) -> None:
     site = make_site(maximum_attempts=3, lease_seconds=2)
-    other = _as_another_study(film)
     patch = (
-        f"if request.study_instance_uid == {str(other[0].StudyInstanceUID)!r}:\n"
-        "    return super().analyze(request)\n"
-        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+        f"if request.study_instance_uid == {str(film[0].StudyInstanceUID)!r}:\n"
+        "    import os, signal\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     site.worker.environment = {**site.environment, **_patched_python(tmp_path, patch)}
     with running(site, "archive", "broker", "node", "worker"):
         assert all_stored(send(film, site.node_port))
         uid = film[0].StudyInstanceUID
-        wait_for(
-            lambda: "the worker itself may be at fault" in str(site.studies()),
-            seconds=WITHIN_SECONDS,
-            what="it is put off while no other study gets through",
-        )
-        assert all_stored(send(other, site.node_port))
 
         site.wait_for_condition(uid, "failed", seconds=WITHIN_SECONDS)
 
-        assert ("failed", 3) in analysis_states(site)
+        assert analysis_states(site) == [("failed", 3)]
         assert "given up after 3 attempts" in site.studies()[uid]["reason"]
 
         site.worker.stop()
         site.worker.environment = site.environment
         site.worker.start()
         assert site.run("retry", uid).returncode == 0
+        require_delivered_once(site, film)
+
+
+def test_worker_whose_every_process_dies_fails_no_study(
+    make_site: MakeSite, film: list[Dataset], tmp_path: Path
+) -> None:
+    site = make_site(maximum_attempts=2, lease_seconds=2)
+    patch = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    site.worker.environment = {**site.environment, **_patched_python(tmp_path, patch)}
+    with running(site, "archive", "broker", "node", "worker"):
+        assert all_stored(send(film, site.node_port))
+        wait_for(
+            lambda: "the worker itself may be at fault" in str(site.studies()),
+            seconds=WITHIN_SECONDS,
+            what="it is put off: no worker got through test images",
+        )
+
+        site.worker.stop()
+        site.worker.environment = site.environment
+        site.worker.start()
         require_delivered_once(site, film)
 
 

@@ -34,6 +34,7 @@ from worker.analyze.models import LOOKED_AT_AGAIN_SECONDS, Model, RouteFaultErro
 from worker.analyze.result_identity import result_identity
 from worker.analyze.results_key import results_key
 from worker.analyze.retraction import is_retraction, retract
+from worker.analyze.self_test import require_sound_worker
 from worker.analyze.study_files import StudyFiles
 from worker.analyze.study_order import Order, as_received, enter, read_order, request_of
 from worker.runtime import Runtime
@@ -134,6 +135,7 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     route = Route.from_json(analysis.rule, analysis.route)
     require_known_profiles(node, route)
     model = node.model(route.bundle)
+    require_sound_worker(node, held, model)
     enter(node, Stage.READING, len(order.instances))
     order = as_received(node, order)
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)

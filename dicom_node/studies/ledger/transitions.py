@@ -75,6 +75,12 @@ def apply(
     return row
 
 
+def remark(session: Session, row: Living, event: str, *, because: str, at: datetime) -> None:
+    """Write into the history what leaves a row as it is, so that claims on it stay valid."""
+    state = row.state
+    _record(session, row, event=event, before=state.value, after=state, because=because, at=at)
+
+
 def _record(
     session: Session,
     row: Living,

@@ -16,7 +16,7 @@ from unit.dicom_node.node_factory import (
     TOMOSYNTHESIS,
     Reception,
 )
-from worker_factory import due_analysis, run_analysis, shown_mammogram
+from worker_factory import break_at_studies, due_analysis, run_analysis, shown_mammogram
 
 from dicom_node.errors import ObjectRefusedError, OutOfResourcesError
 from dicom_node.settings.ways_out.destinations import DicomDestination
@@ -173,7 +173,7 @@ def test_analysis_that_raises_every_time_fails_after_the_last_attempt(
 ) -> None:
     node = runtime_with(work={"maximum_attempts": 3})
     reception.receive(shown_mammogram())
-    node.engine.meanwhile = raising(ObjectRefusedError("no Rows"))
+    break_at_studies(node.engine, ObjectRefusedError("no Rows"))
     analysis_id = due_analysis(reception)
 
     states = []

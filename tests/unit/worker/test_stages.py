@@ -14,7 +14,6 @@ from sqlalchemy import update
 from unit.dicom_node.node_factory import Reception
 from worker_factory import (
     StandInEngine,
-    another_gets_through,
     due_analysis,
     run_analysis,
     shown_mammogram,
@@ -77,12 +76,21 @@ class OneShortStage(StageDeadlines):
 Plant = Callable[[Runtime, Ending, pytest.MonkeyPatch], object]
 
 
+def make_due(node: Runtime, analysis_id: int) -> int:
+    """Let the wait of an analysis be over, and return its id."""
+    with node.database.writing() as session:
+        at = database_time(session)
+        session.execute(update(Analysis).values(due_at=at - timedelta(seconds=1)))
+    return analysis_id
+
+
 def hang_in_engine(stage: Stage) -> Plant:
     def plant(node: Runtime, ending: Ending, _: pytest.MonkeyPatch) -> None:
         answer = node.engine.analyze
 
         def analyze(request: StudyRequest) -> StudyAnalysis:
-            assert request.on_stage is not None
+            if request.on_stage is None:  # of test images
+                return answer(request)
             request.on_stage(str(stage))
             ending.hang()
             return answer(request)
@@ -124,31 +132,43 @@ def test_stage_that_hangs_ends_the_process_with_the_reason_in_the_ledger(
     assert analysis.reason in [row.reason for row in reception.rows(Transition)]
 
 
-@pytest.mark.parametrize("others", [True, False])
-def test_study_that_hangs_at_every_attempt_fails_if_others_got_through(
-    runtime_with: Callable[..., Runtime],
-    reception: Reception,
-    monkeypatch: pytest.MonkeyPatch,
-    others: bool,
+def test_study_that_hangs_at_every_attempt_fails_in_a_sound_worker(
+    runtime_with: Callable[..., Runtime], reception: Reception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ending, node = Ending(), runtime_with(work={"maximum_attempts": 1})
-    node.stages = OneShortStage(Stage.INFERENCE, ending)
+    node = runtime_with(work={"maximum_attempts": 1})
     reception.receive(shown_mammogram())
-    HANGS[Stage.INFERENCE](node, ending, monkeypatch)
-    hang = ending.hang
+    analysis_id = due_analysis(reception)
 
-    def hang_beside_others() -> None:
-        if others:
-            another_gets_through(reception)
-        hang()
+    for expected in (AnalysisState.DUE, AnalysisState.FAILED):
+        ending = Ending()
+        node.engine, node.stages = StandInEngine(), OneShortStage(Stage.INFERENCE, ending)
+        HANGS[Stage.INFERENCE](node, ending, monkeypatch)
+        analysis = run_analysis(node, make_due(node, analysis_id))
 
-    monkeypatch.setattr(ending, "hang", hang_beside_others)
+        assert analysis.state is expected
+        assert "at stage inference" in analysis.reason
+        is_doubted = "the worker itself may be at fault" in analysis.reason
+        assert is_doubted is (expected is AnalysisState.DUE)
 
-    analysis = run_analysis(node, due_analysis(reception))
 
-    assert analysis.state is (AnalysisState.FAILED if others else AnalysisState.DUE)
-    assert "at stage inference" in analysis.reason
-    assert ("the worker itself may be at fault" in analysis.reason) is not others
+def test_worker_that_hangs_at_its_test_images_uses_up_no_attempt(
+    runtime_with: Callable[..., Runtime], reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = runtime_with(work={"maximum_attempts": 1})
+    reception.receive(shown_mammogram())
+    analysis_id = due_analysis(reception)
+
+    for stage in (Stage.INFERENCE, Stage.TESTING):
+        ending = Ending()
+        node.engine, node.stages = StandInEngine(), OneShortStage(stage, ending)
+        if stage is Stage.TESTING:
+            monkeypatch.setattr(node.engine, "analyze", ending.hang)
+        else:
+            HANGS[stage](node, ending, monkeypatch)
+        analysis = run_analysis(node, make_due(node, analysis_id))
+
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
+    assert analysis.reason == ("analysis overran its deadline of 0.2 s at stage testing the worker")
 
 
 def test_lease_is_not_renewed_once_a_deadline_has_passed(
@@ -252,11 +272,8 @@ def test_study_of_a_process_that_hung_is_done_by_the_next(
         HANGS[Stage.INFERENCE](node, ending, planted)
         analysis = run_analysis(node, due_analysis(reception))
     node.engine, node.stages = StandInEngine(), StageDeadlines(end=pytest.fail)
-    with node.database.writing() as session:
-        at = database_time(session)
-        session.execute(update(Analysis).values(due_at=at - timedelta(seconds=1)))
 
-    analysis = run_analysis(node, analysis.id)
+    analysis = run_analysis(node, make_due(node, analysis.id))
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DONE, 2)
 

@@ -11,12 +11,10 @@ from sqlalchemy import select
 from unit.dicom_node.node_factory import (
     STUDY_UID,
     Reception,
-    analysis_row,
-    finished,
     mammogram,
-    study_row,
 )
 
+from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.studies.ledger.states import StudyState
 from dicom_node.studies.ledger.tables import Analysis, Study
 from dicom_node.studies.settling import begin_analysis
@@ -140,6 +138,20 @@ class StandInEngine:
         )
 
 
+def break_at_studies(engine: StandInEngine, error: Exception) -> list[StudyRequest]:
+    """Have an engine analyse test images alone, and return what it is asked for from now on."""
+    answer, asked = engine.analyze, []
+
+    def analyze(request: StudyRequest) -> StudyAnalysis:
+        asked.append(request)
+        if request.study_instance_uid != CANARY_STUDY:
+            raise error
+        return answer(request)
+
+    engine.analyze = analyze  # type: ignore[method-assign]
+    return asked
+
+
 def due_analysis(reception: Reception) -> int:
     """Make the analysis of the received study due, as settling does."""
     with reception.database.writing() as session:
@@ -147,12 +159,6 @@ def due_analysis(reception: Reception) -> int:
         study.state = StudyState.SETTLED
         session.flush()
         return begin_analysis(session, study, because="test", at=datetime.now(UTC)).id
-
-
-def another_gets_through(reception: Reception) -> None:
-    """Enter that another study was analysed meanwhile."""
-    with reception.database.writing() as session:
-        finished(session, analysis_row(session, study_row(session, "1.2.9")), to=())
 
 
 def run_analysis(node: Runtime, analysis_id: int) -> Analysis:

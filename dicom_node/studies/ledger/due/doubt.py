@@ -1,4 +1,8 @@
-"""Whether a study or the worker is at fault where attempts die: by whether others got through."""
+"""Whether a study or the worker is at fault where attempts die: by whether the worker was tested.
+
+Before a study's last attempt the worker analyses test images. Only if it got through them, and dies
+or hangs at the study all the same, is the study at fault.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,15 +12,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.states import Event
-from dicom_node.studies.ledger.tables import Transition
+from dicom_node.studies.ledger.tables import Analysis, Transition
+from dicom_node.studies.ledger.transitions import remark
 
 FIRST_WAIT: Final = timedelta(seconds=30)
 LONGEST_WAIT: Final = timedelta(minutes=10)
 """No longer than stamps of due work may lie ahead of a clock that goes right (`clock_steps`)."""
 
-LOOKED_BACK: Final = 20_000
-"""Changes of state that are looked at for another study: what is further back proves nothing."""
-
+_TESTED: Final = "worker_tested"
 _SUBJECT: Final = "analysis"
 
 
@@ -34,29 +37,44 @@ class PutOff:
     due_at: datetime
 
 
+def wants_test(session: Session, analysis_id: int, *, attempt: int, maximum_attempts: int) -> bool:
+    """Tell whether the worker is to be tested before an attempt: the last one, but not the first.
+
+    Parameters
+    ----------
+    attempt : number of the attempt that was claimed
+    """
+    return attempt >= maximum_attempts and len(_attempts(session, analysis_id)) > 1
+
+
+def note_tested(session: Session, analysis_id: int, words: str, *, at: datetime) -> None:
+    """Enter that the worker got through its test images in the present attempt."""
+    remark(session, session.get_one(Analysis, analysis_id), _TESTED, because=words, at=at)
+
+
 def put_off_in_doubt(
     session: Session, analysis_id: int, reason: str, *, at: datetime
 ) -> PutOff | None:
-    """Put off an analysis whose attempts all died; None if another got through meanwhile.
+    """Put off an analysis whose attempts all died; None if its worker was tested in the last one.
 
     Parameters
     ----------
     reason : what befell the last attempt
     """
-    first = _first_attempt(session, analysis_id)
-    if first is None or _got_through_since(session, first.id):
+    attempts = _attempts(session, analysis_id)
+    if not attempts or _is_tested_since(session, analysis_id, attempts[-1].id):
         return None
     # As long again as it has been tried for.
-    due_at = at + min(max(at - first.at, FIRST_WAIT), LONGEST_WAIT)
+    due_at = at + min(max(at - attempts[0].at, FIRST_WAIT), LONGEST_WAIT)
     words = (
-        f"{reason}; no other study was analysed since: the worker itself may be at fault; "
-        f"tried again at {due_at.isoformat(timespec='seconds')}"
+        f"{reason}; the worker itself may be at fault: it got through no test images before; "
+        f"tried again, after test images, at {due_at.isoformat(timespec='seconds')}"
     )
     return PutOff(reason=words, due_at=due_at)
 
 
-def _first_attempt(session: Session, analysis_id: int) -> Transition | None:
-    """Return the first claim of an analysis, since a person had it tried again if one has."""
+def _attempts(session: Session, analysis_id: int) -> list[Transition]:
+    """List the claims of an analysis, since a person had it tried again if one has."""
     its = (Transition.subject == _SUBJECT, Transition.subject_id == analysis_id)
     retried = select(func.coalesce(func.max(Transition.id), 0)).where(
         *its, Transition.event == Event.RETRY.value
@@ -64,18 +82,14 @@ def _first_attempt(session: Session, analysis_id: int) -> Transition | None:
     claims = select(Transition).where(
         *its, Transition.event == Event.CLAIM.value, Transition.id > retried.scalar_subquery()
     )
-    return session.scalar(claims.order_by(Transition.id).limit(1))
+    return list(session.scalars(claims.order_by(Transition.id)))
 
 
-def _got_through_since(session: Session, transition_id: int) -> bool:
-    # From the end of the primary key, and only so far: no index tells when analyses were finished,
-    # and the limit keeps a database from reading every analysis that ever was.
-    recent = (
-        select(Transition.subject, Transition.event)
-        .where(Transition.id > transition_id)
-        .order_by(Transition.id.desc())
-        .limit(LOOKED_BACK)
-        .subquery()
+def _is_tested_since(session: Session, analysis_id: int, transition_id: int) -> bool:
+    tested = select(Transition.id).where(
+        Transition.subject == _SUBJECT,
+        Transition.subject_id == analysis_id,
+        Transition.event == _TESTED,
+        Transition.id > transition_id,
     )
-    finished = (recent.c.subject == _SUBJECT) & (recent.c.event == Event.FINISH.value)
-    return session.scalar(select(recent.c.event).where(finished).limit(1)) is not None
+    return session.scalar(tested.limit(1)) is not None

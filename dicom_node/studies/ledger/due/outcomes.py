@@ -143,7 +143,7 @@ def fail_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -
 
 
 def give_up_analysis(session: Session, held: Claim, *, reason: str, at: datetime) -> str:
-    """Record that an analysis failed for good, if others got through since its first attempt.
+    """Record that an analysis failed for good, if its worker was tested before this attempt.
 
     Else it is put off, and the attempt does not count: returns why, or an empty text.
     """

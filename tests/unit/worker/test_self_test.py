@@ -1,0 +1,93 @@
+"""Before a study's last attempt the worker analyses test images, and says how that went."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import update
+from unit.dicom_node.node_factory import Reception
+from worker_factory import break_at_studies, due_analysis, run_analysis, shown_mammogram
+
+from dicom_node.facts.canary import CANARY_STUDY
+from dicom_node.studies.ledger.locks import database_time
+from dicom_node.studies.ledger.states import AnalysisState
+from dicom_node.studies.ledger.tables import Analysis, Transition
+from mammoclip_core.bundles.demonstration import demonstration_bundle
+from mammoclip_core.engines.choice import load_engine
+from mammoclip_core.findings import ImageStatus
+from worker.analyze.self_test import TEST_IMAGE
+from worker.runtime import Runtime
+
+
+@pytest.fixture
+def node(runtime_with: Callable[..., Runtime]) -> Runtime:
+    """Return a runtime in which a study may be tried twice."""
+    return runtime_with(work={"maximum_attempts": 2})
+
+
+def run_until_given_up(node: Runtime, reception: Reception) -> Analysis:
+    """Try a study as often as it is tried, and not for ever."""
+    analysis_id = due_analysis(reception)
+    for _ in range(20):
+        with node.database.writing() as session:
+            session.execute(update(Analysis).values(due_at=database_time(session)))
+        analysis = run_analysis(node, analysis_id)
+        if analysis.state is AnalysisState.FAILED:
+            break
+    return analysis
+
+
+def test_worker_is_tested_once_and_the_history_says_so(node: Runtime, reception: Reception) -> None:
+    reception.receive(shown_mammogram())
+    asked = break_at_studies(node.engine, MemoryError())
+
+    analysis = run_until_given_up(node, reception)
+
+    assert analysis.state is AnalysisState.FAILED
+    assert [one.study_instance_uid == CANARY_STUDY for one in asked[-2:]] == [True, False]
+    assert sum(one.study_instance_uid == CANARY_STUDY for one in asked) == 1
+    (tested,) = [row for row in reception.rows(Transition) if row.event == "worker_tested"]
+    assert tested.reason == f"{node.holder} analysed test images before the last attempt"
+
+
+def test_study_that_succeeds_needs_no_test(node: Runtime, reception: Reception) -> None:
+    reception.receive(shown_mammogram())
+
+    analysis = run_analysis(node, due_analysis(reception))
+
+    assert analysis.state is AnalysisState.DONE
+    assert [one.study_instance_uid != CANARY_STUDY for one in node.engine.requests] == [True]
+    assert list((node.spool.root / "partial").glob(f"{TEST_IMAGE}*")) == []
+
+
+@pytest.mark.parametrize("how", ["raises", "fails images"])
+def test_worker_that_fails_its_test_images_fails_no_study(
+    node: Runtime, reception: Reception, how: str
+) -> None:
+    reception.receive(shown_mammogram())
+    asked = break_at_studies(node.engine, MemoryError())
+    if how == "fails images":
+        node.engine.failing = frozenset({f"{CANARY_STUDY}.1.3"})
+    else:
+        node.engine.meanwhile = lambda: {}["x"]
+
+    analysis = run_until_given_up(node, reception)
+
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 1)
+    said = {"raises": "KeyError", "fails images": "no pixels"}[how]
+    assert analysis.reason == f"the worker cannot analyse its test images: {said}"
+    assert asked[-1].study_instance_uid == CANARY_STUDY
+    assert "worker_tested" not in [row.event for row in reception.rows(Transition)]
+
+
+def test_demonstration_model_analyses_the_test_images(node: Runtime, reception: Reception) -> None:
+    reception.receive(shown_mammogram())
+    asked = break_at_studies(node.engine, MemoryError())
+    run_until_given_up(node, reception)
+    (request,) = [one for one in asked if one.study_instance_uid == CANARY_STUDY]
+    engine = load_engine(demonstration_bundle())
+    engine.read_by(node.decoding.read_image)
+
+    images = engine.analyze(request).findings.images
+
+    assert [(one.status, one.reason) for one in images] == [(ImageStatus.ANALYSED, "")] * 4
+    assert {one.path.stat().st_size > 20_000_000 for one in request.images} == {True}

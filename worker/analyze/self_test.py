@@ -1,0 +1,96 @@
+"""Test images that a worker analyses before the last attempt at a study, which may be deadly."""
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from dicom_node.facts.canary import CANARY_STUDY
+from dicom_node.spool.files.disk_trouble import disk_trouble
+from dicom_node.spool.files.private_files import create_private_file
+from dicom_node.studies.ledger.due.doubt import note_tested, wants_test
+from dicom_node.studies.ledger.due.work import Claim
+from dicom_node.studies.ledger.locks import database_time
+from worker.analyze.models import Model
+from worker.analyze.study_order import enter
+from worker.runtime import Runtime
+from worker.site_faults import DOUBTFUL, OF_THE_SITE, WorkerFaultError
+from worker.stages import Stage
+
+if TYPE_CHECKING:
+    from mammoclip_core.analysis.engine import StudyRequest
+
+log = structlog.get_logger("worker.analyze")
+
+TEST_IMAGE: Final = "worker-test"
+"""Begin of the names of their files, beside those that are being written: always of the same
+content, made when first needed. They take a worker's work and memory as a screening study does."""
+
+_IMAGES: Final = 4
+
+
+def require_sound_worker(node: Runtime, held: Claim, model: Model) -> None:
+    """Have the worker analyse test images first, if this is the last attempt at a study.
+
+    If it dies or hangs at them, or if they raise an error, no attempt is used up.
+
+    Raises
+    ------
+    WorkerFaultError
+        The test images cannot be analysed.
+    """
+    with node.database.reading() as session:
+        if not wants_test(
+            session,
+            held.id,
+            attempt=held.attempt,
+            maximum_attempts=node.settings.work.maximum_attempts,
+        ):
+            return
+    from mammoclip_core.findings import ImageStatus
+
+    enter(node, Stage.TESTING, _IMAGES)
+    try:
+        answer = model.engine.analyze(_request(node.spool.root / "partial"))
+    except (*OF_THE_SITE, *DOUBTFUL):
+        raise
+    except Exception as error:
+        raise WorkerFaultError(
+            f"the worker cannot analyse its test images: {type(error).__name__}"
+        ) from error
+    images = answer.findings.images
+    if reasons := sorted({one.reason for one in images if one.status is ImageStatus.FAILED}):
+        raise WorkerFaultError(f"the worker cannot analyse its test images: {'; '.join(reasons)}")
+    words = f"{held.holder} analysed test images before the last attempt"
+    with node.database.writing() as session:
+        note_tested(session, held.id, words, at=database_time(session))
+    log.info("worker_tested", attempt=held.attempt)
+
+
+def _request(folder: Path) -> "StudyRequest":
+    from dicom_node.canary.phantom import VIEWS
+    from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
+
+    images: list[ImageToAnalyse] = []
+    for number, (view, side) in enumerate(VIEWS, start=1):
+        path = folder / f"{TEST_IMAGE}-{number}.dcm"
+        uid = _written(path, number)
+        images.append(
+            ImageToAnalyse(sop_instance_uid=uid, path=path, laterality=side, view_position=view)
+        )
+    return StudyRequest(study_instance_uid=CANARY_STUDY, images=tuple(images))
+
+
+def _written(file: Path, number: int) -> str:
+    """Write a test image if it is not there; returns its SOP Instance UID."""
+    from dicom_node.canary.phantom import large_image
+
+    image = large_image(number)
+    if not file.is_file():
+        unfinished = file.with_name(f"{file.name}-{secrets.token_hex(16)}")
+        with disk_trouble():
+            with create_private_file(unfinished) as stream:
+                image.save_as(stream, enforce_file_format=True)
+            unfinished.rename(file)
+    return str(image.SOPInstanceUID)
