@@ -179,6 +179,7 @@ def test_task_that_kills_its_process_every_time_ends_as_failed(
         f"if request.study_instance_uid == {str(film[0].StudyInstanceUID)!r}:\n"
         "    import os, signal\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "return super().analyze(request)\n"
     )
     site.worker.environment = {**site.environment, **_patched_python(tmp_path, patch)}
     with running(site, "archive", "broker", "node", "worker"):

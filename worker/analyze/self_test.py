@@ -28,6 +28,7 @@ TEST_IMAGE: Final = "worker-test"
 content, made when first needed. They take a worker's work and memory as a screening study does."""
 
 _IMAGES: Final = 4
+_CANNOT: Final = "the worker cannot analyse its test images"
 
 
 def require_sound_worker(node: Runtime, held: Claim, model: Model) -> None:
@@ -48,24 +49,28 @@ def require_sound_worker(node: Runtime, held: Claim, model: Model) -> None:
             maximum_attempts=node.settings.work.maximum_attempts,
         ):
             return
-    from mammoclip_core.findings import ImageStatus
-
     enter(node, Stage.TESTING, _IMAGES)
     try:
-        answer = model.engine.analyze(_request(node.spool.root / "partial"))
+        wrong = _failures(model, _request(node.spool.root / "partial"))
     except (*OF_THE_SITE, *DOUBTFUL):
         raise
+    # Without a study nothing can be the study's fault, whatever a library raises.
     except Exception as error:
-        raise WorkerFaultError(
-            f"the worker cannot analyse its test images: {type(error).__name__}"
-        ) from error
-    images = answer.findings.images
-    if reasons := sorted({one.reason for one in images if one.status is ImageStatus.FAILED}):
-        raise WorkerFaultError(f"the worker cannot analyse its test images: {'; '.join(reasons)}")
+        raise WorkerFaultError(f"{_CANNOT}: {type(error).__name__}") from error
+    if wrong:
+        raise WorkerFaultError(f"{_CANNOT}: {wrong}")
     words = f"{held.holder} analysed test images before the last attempt"
     with node.database.writing() as session:
         note_tested(session, held.id, words, at=database_time(session))
     log.info("worker_tested", attempt=held.attempt)
+
+
+def _failures(model: Model, request: "StudyRequest") -> str:
+    """Analyse the test images; returns why any of them failed."""
+    from mammoclip_core.findings import ImageStatus
+
+    images = model.engine.analyze(request).findings.images
+    return "; ".join(sorted({one.reason for one in images if one.status is ImageStatus.FAILED}))
 
 
 def _request(folder: Path) -> "StudyRequest":

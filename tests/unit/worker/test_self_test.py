@@ -1,6 +1,7 @@
 """Before a study's last attempt the worker analyses test images, and says how that went."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from sqlalchemy import update
@@ -11,9 +12,10 @@ from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis, Transition
+from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_engine
-from mammoclip_core.findings import ImageStatus
+from mammoclip_core.findings import ImageStatus, StudyAnalysis
 from worker.analyze.self_test import TEST_IMAGE
 from worker.runtime import Runtime
 
@@ -59,7 +61,15 @@ def test_study_that_succeeds_needs_no_test(node: Runtime, reception: Reception) 
     assert list((node.spool.root / "partial").glob(f"{TEST_IMAGE}*")) == []
 
 
-@pytest.mark.parametrize("how", ["raises", "fails images"])
+def answer_no_test(
+    analyze: Callable[[StudyRequest], StudyAnalysis], request: StudyRequest
+) -> StudyAnalysis | None:
+    """Answer for studies as before, and for test images by nothing."""
+    answer = analyze(request)
+    return None if request.study_instance_uid == CANARY_STUDY else answer
+
+
+@pytest.mark.parametrize("how", ["raises", "answers nothing", "fails images"])
 def test_worker_that_fails_its_test_images_fails_no_study(
     node: Runtime, reception: Reception, how: str
 ) -> None:
@@ -67,13 +77,19 @@ def test_worker_that_fails_its_test_images_fails_no_study(
     asked = break_at_studies(node.engine, MemoryError())
     if how == "fails images":
         node.engine.failing = frozenset({f"{CANARY_STUDY}.1.3"})
-    else:
+    elif how == "raises":
         node.engine.meanwhile = lambda: {}["x"]
+    else:
+        node.engine.analyze = partial(answer_no_test, node.engine.analyze)
 
     analysis = run_until_given_up(node, reception)
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 1)
-    said = {"raises": "KeyError", "fails images": "no pixels"}[how]
+    said = {
+        "raises": "KeyError",
+        "answers nothing": "AttributeError",
+        "fails images": "no pixels",
+    }[how]
     assert analysis.reason == f"the worker cannot analyse its test images: {said}"
     assert asked[-1].study_instance_uid == CANARY_STUDY
     assert "worker_tested" not in [row.event for row in reception.rows(Transition)]
