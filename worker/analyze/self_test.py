@@ -1,14 +1,14 @@
 """Test images that a worker analyses before the last attempt at a study, which may be deadly."""
 
-import secrets
-from pathlib import Path
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.spool.files.disk_trouble import disk_trouble
-from dicom_node.spool.files.private_files import create_private_file
+from dicom_node.spool.files.written_once import write_once
+from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.due.doubt import note_tested, wants_test
 from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker.analyze")
 
 TEST_IMAGE: Final = "worker-test"
-"""Begin of the names of their files, beside those that are being written: always of the same
-content, made when first needed. They take a worker's work and memory as a screening study does."""
+"""Begin of the names of their files in the spool, always of the same content.
+
+They take a worker's work and memory as a screening study does.
+"""
 
 _IMAGES: Final = 4
 _CANNOT: Final = "the worker cannot analyse its test images"
@@ -51,7 +53,7 @@ def require_sound_worker(node: Runtime, held: Claim, model: Model) -> None:
             return
     enter(node, Stage.TESTING, _IMAGES)
     try:
-        wrong = _failures(model, _request(node.spool.root / "partial"))
+        wrong = _failures(model, _request(node.spool))
     except (*OF_THE_SITE, *DOUBTFUL):
         raise
     # Without a study nothing can be the study's fault, whatever a library raises.
@@ -73,29 +75,23 @@ def _failures(model: Model, request: "StudyRequest") -> str:
     return "; ".join(sorted({one.reason for one in images if one.status is ImageStatus.FAILED}))
 
 
-def _request(folder: Path) -> "StudyRequest":
-    from dicom_node.canary.phantom import VIEWS
+def _request(spool: Spool) -> "StudyRequest":
+    from dicom_node.canary.phantom import VIEWS, large_image
     from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 
     images: list[ImageToAnalyse] = []
     for number, (view, side) in enumerate(VIEWS, start=1):
-        path = folder / f"{TEST_IMAGE}-{number}.dcm"
-        uid = _written(path, number)
+        dataset = large_image(number)
+        content = BytesIO()
+        dataset.save_as(content, enforce_file_format=True)
+        with disk_trouble():
+            path = write_once(spool, f"{TEST_IMAGE}-{number}.dcm", content.getvalue())
         images.append(
-            ImageToAnalyse(sop_instance_uid=uid, path=path, laterality=side, view_position=view)
+            ImageToAnalyse(
+                sop_instance_uid=str(dataset.SOPInstanceUID),
+                path=path,
+                laterality=side,
+                view_position=view,
+            )
         )
     return StudyRequest(study_instance_uid=CANARY_STUDY, images=tuple(images))
-
-
-def _written(file: Path, number: int) -> str:
-    """Write a test image if it is not there; returns its SOP Instance UID."""
-    from dicom_node.canary.phantom import large_image
-
-    image = large_image(number)
-    if not file.is_file():
-        unfinished = file.with_name(f"{file.name}-{secrets.token_hex(16)}")
-        with disk_trouble():
-            with create_private_file(unfinished) as stream:
-                image.save_as(stream, enforce_file_format=True)
-            unfinished.rename(file)
-    return str(image.SOPInstanceUID)

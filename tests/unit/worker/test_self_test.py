@@ -58,7 +58,7 @@ def test_study_that_succeeds_needs_no_test(node: Runtime, reception: Reception) 
 
     assert analysis.state is AnalysisState.DONE
     assert [one.study_instance_uid != CANARY_STUDY for one in node.engine.requests] == [True]
-    assert list((node.spool.root / "partial").glob(f"{TEST_IMAGE}*")) == []
+    assert list(node.spool.root.rglob(f"{TEST_IMAGE}*")) == []
 
 
 def answer_no_test(
