@@ -72,7 +72,7 @@ class RetrySettings(Section):
     """Longest wait in seconds."""
     expire_seconds: PositiveFloat = 7 * 86400.0
     """Seconds after which an undelivered result is given up as expired; not while its destination
-    is down, and counted anew from when that takes something again."""
+    is down, and counted anew from when that takes something again, or a pause of it ends."""
     breaker_failures: NonNegativeInt = 3
     """Deliveries in a row of which a destination takes nothing before it counts as down: what is
     due then waits unchanged, and it is asked whether it answers. 0: never."""

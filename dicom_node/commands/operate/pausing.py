@@ -49,7 +49,7 @@ def resumed(database: Database, what: str, name: str) -> str:
     """
     kind = _kind_of(what, name)
     with database.writing() as session:
-        was_paused = resume(session, kind, name)
+        was_paused = resume(session, kind, name, at=database_time(session))
         left = [one.subject for one in pauses(session)]
     subject = f"{kind.value} {name}".strip()
     if not was_paused:

@@ -5,6 +5,7 @@ what waits for it is left as it is. Workers probe it at growing intervals. Once 
 circuit is half open: one delivery is sent, which closes the circuit or opens it again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -106,6 +107,13 @@ def tried_since(session: Session, name: str, begun_at: datetime) -> datetime | N
     if row is None:
         return begun_at
     return max(begun_at, row.since) if row.circuit == Circuit.CLOSED else None
+
+
+def count_anew(session: Session, names: Iterable[str], *, at: datetime) -> None:
+    """Give what waits for destinations all of its time again, as after a pause of them."""
+    for name in sorted(names):
+        row = _held(session, name, at)
+        row.since = max(row.since, at)
 
 
 def note_failure(

@@ -9,8 +9,11 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from dicom_node.studies.ledger.destinations.circuits import count_anew
+from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.reached import Unreached
 from dicom_node.studies.ledger.site_tables import Pause
+from dicom_node.studies.ledger.states import DeliveryState
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 
@@ -136,11 +139,19 @@ def pause(
     session.add(Pause(kind=kind.value, name=name, reason=reason, paused_by=paused_by, since=at))
 
 
-def resume(session: Session, kind: Paused, name: str) -> bool:
-    """End a pause; return False if there was none."""
+def resume(session: Session, kind: Paused, name: str, *, at: datetime) -> bool:
+    """End a pause; return False if there was none.
+
+    What it kept from being sent has all of its time again.
+    """
     rows = list(_held(session, kind, name))
     for row in rows:
         session.delete(row)
+    if rows and kind is Paused.DESTINATION:
+        count_anew(session, [name], at=at)
+    elif rows and kind in {Paused.NODE, Paused.RESULTS}:
+        due = select(Delivery.destination).where(in_states(Delivery, DeliveryState.DUE))
+        count_anew(session, session.scalars(due.distinct()).all(), at=at)
     return bool(rows)
 
 

@@ -142,7 +142,7 @@ def test_stop_rule_holds_results_until_a_person_resumes(
     assert "stop-rule" in (reception.spool.root / "audit.jsonl").read_text()
 
     with reception.database.writing() as session:
-        resume(session, Paused.RESULTS, "")
+        resume(session, Paused.RESULTS, "", at=datetime.now(UTC))
     rounds.step()
     with reception.database.reading() as session:
         assert pauses(session) == (), "the same days are no reason to hold again"

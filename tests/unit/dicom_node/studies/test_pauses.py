@@ -1,5 +1,7 @@
 """What is paused waits, whole and in order, until it is resumed; it is receiving that goes on."""
 
+from datetime import timedelta
+
 import pytest
 from node_factory import LEASE, NOW, after, analysis_row, delivery_row, study_row
 from sqlalchemy import select
@@ -7,6 +9,7 @@ from test_backlog import RecordingBroker, dispatcher_of
 
 from dicom_node.studies.broker import DELIVER_QUEUE, GPU_QUEUE
 from dicom_node.studies.ledger.database import Database
+from dicom_node.studies.ledger.destinations.circuits import circuits, tried_since
 from dicom_node.studies.ledger.due.pauses import Holds, Paused, pause, pauses, resume
 from dicom_node.studies.ledger.due.work import claim
 from dicom_node.studies.ledger.queries.reading import summary
@@ -61,7 +64,7 @@ def test_workers_are_told_of_what_is_not_paused_and_after_it_of_all(
     assert told(work) == (analyses, deliveries)
 
     with work.writing() as session:
-        assert resume(session, kind, name)
+        assert resume(session, kind, name, at=NOW)
     rest = told(work)
     assert (sorted(analyses + rest[0]), sorted(deliveries + rest[1])) == ([1, 2], [1, 2])
 
@@ -86,7 +89,7 @@ def test_message_that_is_in_the_queue_already_begins_nothing_that_is_paused(
     assert begun == {Analysis: analyses, Delivery: deliveries}
 
     with work.writing() as session:
-        resume(session, kind, name)
+        resume(session, kind, name, at=NOW)
     rest = told(work)  # what was not begun has no message, and gets one
     assert (sorted(analyses + rest[0]), sorted(deliveries + rest[1])) == ([1, 2], [1, 2])
 
@@ -112,8 +115,8 @@ def test_pausing_twice_takes_the_new_reason_and_keeps_the_time(work: Database) -
         pause(session, Paused.NODE, "", reason="longer", paused_by="bob", at=after(60))
         (one,) = pauses(session)
         assert (one.reason, one.paused_by, one.since) == ("longer", "bob", NOW)
-        assert resume(session, Paused.NODE, "")
-        assert not resume(session, Paused.NODE, "")
+        assert resume(session, Paused.NODE, "", at=NOW)
+        assert not resume(session, Paused.NODE, "", at=NOW)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +142,32 @@ def test_overview_says_of_what_waits_that_it_is_paused(
     assert [uid for uid, reason in found.items() if "paused by ann since" in reason] == waits
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Paused.NODE, ""), (Paused.RESULTS, ""), (Paused.DESTINATION, "archive")],
+)
+def test_what_a_pause_kept_has_all_of_its_time_again(
+    work: Database, kind: Paused, name: str
+) -> None:
+    """A pause of a week must not let everything expire at its first failure after it."""
+    week = timedelta(days=7)
+    hold(work, kind, name)
+    with work.writing() as session:
+        assert tried_since(session, "archive", NOW) == NOW
+        resume(session, kind, name, at=NOW + week)
+
+        assert tried_since(session, "archive", NOW) == NOW + week
+        assert circuits(session, at=NOW + week) == {}, "it is not taken for one that fails"
+
+
+def test_end_of_another_pause_gives_deliveries_no_time(work: Database) -> None:
+    hold(work, Paused.WORKER)
+    with work.writing() as session:
+        resume(session, Paused.WORKER, "", at=NOW + timedelta(days=7))
+
+        assert tried_since(session, "archive", NOW) == NOW
+
+
 def test_pause_and_resume_are_lines_of_the_log(work: Database, log_lines: list[dict]) -> None:
     broker = RecordingBroker()
     dispatcher = dispatcher_of(work, broker)
@@ -146,7 +175,7 @@ def test_pause_and_resume_are_lines_of_the_log(work: Database, log_lines: list[d
     for seconds in (1, 2):
         dispatcher.tick(after(seconds))
     with work.writing() as session:
-        resume(session, Paused.DESTINATION, "archive")
+        resume(session, Paused.DESTINATION, "archive", at=NOW)
 
     dispatcher.tick(after(3))
 
