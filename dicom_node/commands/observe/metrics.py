@@ -32,7 +32,7 @@ from dicom_node.studies.ledger.due.workers import workers
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.queries.backlog import backlog
 from dicom_node.studies.ledger.queries.counts import ledger_counts
-from dicom_node.studies.ledger.queries.unproven import unproven
+from dicom_node.studies.ledger.queries.unproven import owed_elsewhere, unproven
 
 _READABLE: Final = 0o644
 
@@ -106,7 +106,8 @@ METRICS: Final[Mapping[str, Described]] = {
         labels=("destination", "state"),
     ),
     "mammoclip_proof_waiting": Described(
-        help="Deliveries that this destination has accepted and is still to prove",
+        help="Deliveries that this destination has accepted and is still to prove; also of one "
+        "that the settings do not name any more",
         labels=("destination",),
     ),
     "mammoclip_proof_oldest_age_seconds": Described(
@@ -300,6 +301,8 @@ def _of_proof(session: Session, settings: Settings, at: datetime) -> Iterator[Sa
         yield "mammoclip_proof_waiting", name, one.waiting
         yield "mammoclip_proof_oldest_age_seconds", name, _age(one.oldest, at)
         yield "mammoclip_proof_given_up", name, one.given_up
+    for removed, count in owed_elsewhere(session, settings.destination_names).items():
+        yield "mammoclip_proof_waiting", (removed,), count
 
 
 def _of_service_level(session: Session, settings: Settings, at: datetime) -> Iterator[Sample]:

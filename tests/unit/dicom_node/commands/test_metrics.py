@@ -171,6 +171,20 @@ def test_figures_are_parsed_and_tell_how_the_site_stands(config: Path) -> None:
     assert 0 < values["mammoclip_spool_free_bytes", ()] < values["mammoclip_spool_size_bytes", ()]
 
 
+def test_removed_destination_still_owes_its_proof(config: Path, reception: Reception) -> None:
+    """Its files are kept, and nobody asks it: an alarm on what waits must see it."""
+    with reception.database.writing() as session:
+        now = database_time(session)
+        analysis = analysis_row(session, study_row(session, "1.6"), state=AnalysisState.DONE)
+        accepted = {"state": DeliveryState.ACCEPTED, "finished_at": now, "proof_due_at": now}
+        delivery_row(session, analysis, destination="gone", **accepted)
+
+    values = parsed(run("--config", config).stdout)
+
+    assert values["mammoclip_proof_waiting", ("gone",)] == 1
+    assert ("mammoclip_proof_oldest_age_seconds", ("gone",)) not in values
+
+
 @on_sqlite
 def test_counters_are_the_sums_of_their_parts(config: Path) -> None:
     values = parsed(run("--config", config).stdout)
