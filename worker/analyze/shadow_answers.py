@@ -35,7 +35,14 @@ def answer_in_shadow(node: Runtime, analysis_id: int) -> bool:
         if node.holds(session).stop(Analysis):
             return False
         at = database_time(session)
-        held = shadows.claim_shadow(session, analysis_id, holder=node.holder, lease=lease, at=at)
+        held = shadows.claim_shadow(
+            session,
+            analysis_id,
+            holder=node.holder,
+            lease=lease,
+            maximum_attempts=node.settings.work.maximum_attempts,
+            at=at,
+        )
     if held is None:
         return False
 

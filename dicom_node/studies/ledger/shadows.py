@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import structlog
 from sqlalchemy import ColumnElement, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from dicom_node.studies.ledger.site_tables import ShadowAnalysis
 from dicom_node.studies.ledger.states import AnalysisState
 from dicom_node.studies.ledger.tables import Analysis
+
+log = structlog.get_logger("dicom_node.shadows")
 
 DUE: Final = "due"
 RUNNING: Final = "running"
@@ -104,9 +107,18 @@ def note_told(session: Session, ids: Collection[int], *, at: datetime) -> None:
 
 
 def claim_shadow(
-    session: Session, analysis_id: int, *, holder: str, lease: timedelta, at: datetime
+    session: Session,
+    analysis_id: int,
+    *,
+    holder: str,
+    lease: timedelta,
+    maximum_attempts: int,
+    at: datetime,
 ) -> ShadowClaim | None:
-    """Claim a shadow answer that is due or whose worker was lost; None if there is none."""
+    """Claim a shadow answer that is due or whose worker was lost; None if there is none.
+
+    One whose worker was lost in its last attempt is given up: others have theirs after it.
+    """
     query = (
         select(ShadowAnalysis)
         .where(ShadowAnalysis.analysis_id == analysis_id, ShadowAnalysis.due_at <= at, _is_open(at))
@@ -116,6 +128,11 @@ def claim_shadow(
     )
     row = session.scalars(query).first()
     if row is None:
+        return None
+    if row.state == RUNNING and row.attempts >= maximum_attempts:
+        row.state, row.version, row.finished_at = FAILED, row.version + 1, at
+        row.reason = f"given up after {row.attempts} attempts: worker {row.lease_holder} died"
+        log.error("shadow_failed", bundle=row.bundle, reason=row.reason)
         return None
     row.state, row.version, row.attempts = RUNNING, row.version + 1, row.attempts + 1
     row.lease_holder, row.lease_expires_at, row.dispatched_at = holder, at + lease, None

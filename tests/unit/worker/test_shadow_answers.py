@@ -108,7 +108,12 @@ def test_answer_of_a_worker_that_was_lost_is_made_by_another(
     now = datetime.now(UTC)
     with received.database.writing() as session:
         lost = shadows.claim_shadow(
-            session, analysed, holder="lost", lease=timedelta(seconds=-1), at=now
+            session,
+            analysed,
+            holder="lost",
+            lease=timedelta(seconds=-1),
+            maximum_attempts=4,
+            at=now,
         )
     assert lost is not None
 
@@ -118,6 +123,27 @@ def test_answer_of_a_worker_that_was_lost_is_made_by_another(
     with received.database.writing() as session:
         assert not shadows.finish_shadow(session, lost, findings="{}", answered_by="", at=now)
     assert shadow(received).findings != "{}"
+
+
+def test_answer_at_which_every_worker_dies_is_given_up(
+    site: Runtime, received: Reception, analysed: int
+) -> None:
+    maximum = site.settings.work.maximum_attempts
+    for _ in range(maximum):
+        with received.database.writing() as session:
+            assert shadows.claim_shadow(
+                session,
+                analysed,
+                holder="lost",
+                lease=timedelta(seconds=-1),
+                maximum_attempts=maximum,
+                at=datetime.now(UTC),
+            )
+
+    assert not answer_in_shadow(site, analysed)
+
+    assert shadow(received).state == shadows.FAILED
+    assert shadow(received).reason == f"given up after {maximum} attempts: worker lost died"
 
 
 def test_answer_that_fails_again_and_again_is_given_up(

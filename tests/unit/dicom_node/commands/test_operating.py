@@ -143,7 +143,9 @@ def test_answers_in_shadow_are_compared_in_a_table(config: Path, reception: Rece
         assert analysis is not None
         analysis.findings = json.dumps(document).replace("0.25", "0.75")
         shadows.begin_shadows(session, analysis.id, ["third", "fourth"], at=after(0))
-        held = shadows.claim_shadow(session, analysis.id, holder="x", lease=LEASE, at=after(0))
+        held = shadows.claim_shadow(
+            session, analysis.id, holder="x", lease=LEASE, maximum_attempts=4, at=after(0)
+        )
         assert held is not None
         shadows.finish_shadow(
             session, held, findings=json.dumps(document), answered_by="third 1", at=after(1)
