@@ -296,13 +296,12 @@ def _of_destinations(session: Session, settings: Settings, at: datetime) -> Iter
 
 
 def _of_proof(session: Session, settings: Settings, at: datetime) -> Iterator[Sample]:
-    for one in unproven(session, sorted(settings.confirming_names), at=at):
+    removed = owed_elsewhere(session, settings.destination_names)
+    for one in unproven(session, sorted({*settings.confirming_names, *removed}), at=at):
         name = (one.destination,)
         yield "mammoclip_proof_waiting", name, one.waiting
         yield "mammoclip_proof_oldest_age_seconds", name, _age(one.oldest, at)
         yield "mammoclip_proof_given_up", name, one.given_up
-    for removed, count in owed_elsewhere(session, settings.destination_names).items():
-        yield "mammoclip_proof_waiting", (removed,), count
 
 
 def _of_service_level(session: Session, settings: Settings, at: datetime) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from dicom_node.studies.ledger.destinations.circuits import count_anew
 from dicom_node.studies.ledger.in_states import in_states
 from dicom_node.studies.ledger.reached import Unreached
 from dicom_node.studies.ledger.site_tables import Pause
-from dicom_node.studies.ledger.states import DeliveryState
+from dicom_node.studies.ledger.states import WAITING
 from dicom_node.studies.ledger.tables import Analysis, Delivery
 
 
@@ -150,8 +150,9 @@ def resume(session: Session, kind: Paused, name: str, *, at: datetime) -> bool:
     if rows and kind is Paused.DESTINATION:
         count_anew(session, [name], at=at)
     elif rows and kind in {Paused.NODE, Paused.RESULTS}:
-        due = select(Delivery.destination).where(in_states(Delivery, DeliveryState.DUE))
-        count_anew(session, session.scalars(due.distinct()).all(), at=at)
+        # By the states of an index: by one of them a database reads all that was ever delivered.
+        kept = select(Delivery.destination).where(in_states(Delivery, *WAITING)).distinct()
+        count_anew(session, session.scalars(kept).all(), at=at)
     return bool(rows)
 
 

@@ -176,13 +176,13 @@ def test_removed_destination_still_owes_its_proof(config: Path, reception: Recep
     with reception.database.writing() as session:
         now = database_time(session)
         analysis = analysis_row(session, study_row(session, "1.6"), state=AnalysisState.DONE)
-        accepted = {"state": DeliveryState.ACCEPTED, "finished_at": now, "proof_due_at": now}
-        delivery_row(session, analysis, destination="gone", **accepted)
+        accepted = {"state": DeliveryState.ACCEPTED, "finished_at": now - timedelta(hours=3)}
+        delivery_row(session, analysis, destination="gone", proof_due_at=now, **accepted)
 
     values = parsed(run("--config", config).stdout)
 
     assert values["mammoclip_proof_waiting", ("gone",)] == 1
-    assert ("mammoclip_proof_oldest_age_seconds", ("gone",)) not in values
+    assert values["mammoclip_proof_oldest_age_seconds", ("gone",)] >= 3 * 3600
 
 
 @on_sqlite
