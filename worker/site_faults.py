@@ -33,15 +33,14 @@ class WorkerFaultError(NodeError):
     reason = "worker-fault"
 
 
-OF_THE_SITE: Final = (
-    WorkerFaultError,
+_OF_THE_SITE: Final = (
     BundleError,
     LicenceError,
     MissingLibraryError,
     SettingsError,
     OutOfResourcesError,
 )
-"""Errors that no study can cause: of worker, bundle, terms, installation, settings and disk."""
+"""Errors that no study can cause: of bundle, terms, installation, settings and disk."""
 
 _OF_THE_LEDGER: Final = (DATABASE_TROUBLE, LedgerError)
 
@@ -130,12 +129,18 @@ class SiteFaults:
         self._look_at = self.clock() + self._wait
         self._wait = min(2 * self._wait, LONGEST_WAIT_SECONDS)
 
-    def behind(self, error: Exception, analysis_id: int) -> str:
-        """Return in words the fault of the site behind an error; empty if it is the study's."""
+    def behind(self, error: Exception, analysis_id: int, *, begun: int = 1) -> str:
+        """Return in words the fault of the site behind an error; empty if it is the study's.
+
+        Parameters
+        ----------
+        begun : how often the study was begun, by any process: one that a device ends doubts once
+        """
         self.needs_new_process |= isinstance(error, DeviceError)
-        if isinstance(error, (*OF_THE_SITE, *_OF_THE_LEDGER)) or is_short_of_threads(error):
+        if is_of_the_site(error):
             return words_of(error)
-        if isinstance(error, DOUBTFUL) and self._doubts[analysis_id] < BENEFIT_OF_THE_DOUBT:
+        doubts = max(self._doubts[analysis_id], begun - 1)
+        if isinstance(error, DOUBTFUL) and doubts < BENEFIT_OF_THE_DOUBT:
             self._doubts[analysis_id] += 1
             return words_of(error)
         return self._trouble()
@@ -158,6 +163,11 @@ class SiteFaults:
         return ""
 
 
+def is_of_the_site(error: Exception) -> bool:
+    """Return whether an error has a cause that every study would meet."""
+    return isinstance(error, (*_OF_THE_SITE, *_OF_THE_LEDGER)) or is_short_of_threads(error)
+
+
 def is_short_of_threads(error: Exception) -> bool:
     """Return whether the system started no further thread, which no study can cause."""
     return isinstance(error, RuntimeError) and _NO_THREAD in str(error)
@@ -173,6 +183,6 @@ def words_of(error: Exception) -> str:
         return "the system starts no further thread: raise its limit of processes and threads"
     if isinstance(error, OSError):
         return f"the system reports: {error.strerror or type(error).__name__}"
-    if isinstance(error, (*OF_THE_SITE, LedgerError, CoreError)):
+    if isinstance(error, (*_OF_THE_SITE, LedgerError, CoreError)):
         return str(error)
     return f"the worker cannot analyse: {type(error).__name__}"

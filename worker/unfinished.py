@@ -78,7 +78,12 @@ def end_in_doubt(node: Runtime, held: Claim, reason: str) -> None:
     """
     if held.attempt < node.settings.work.maximum_attempts:
         end_badly(node, held, reason, final=False)
-        return
+    else:
+        give_up_in_doubt(node, held, reason)
+
+
+def give_up_in_doubt(node: Runtime, held: Claim, reason: str) -> None:
+    """Fail the analysis if the worker was tested in this attempt, else put it off."""
     with node.database.writing() as session:
         doubt = outcomes.give_up_analysis(session, held, reason=reason, at=database_time(session))
     if doubt:

@@ -16,7 +16,7 @@ VIEWS: Final = tuple((view, side) for view in ("CC", "MLO") for side in "RL")
 _ROWS: Final = 760
 _COLUMNS: Final = 456
 _SPACING_MM: Final = 0.28
-_TIMES: Final = 6
+TIMES: Final = 6
 """How much finer the pixels of a large image are."""
 
 
@@ -34,11 +34,16 @@ def large_image(number: int) -> Dataset:
     """
     view, side = VIEWS[number - 1]
     dataset = _image(number, view, side)
-    large = _pixels(number, side).repeat(_TIMES, axis=0).repeat(_TIMES, axis=1)
+    large = _pixels(number, side).repeat(TIMES, axis=0).repeat(TIMES, axis=1)
     dataset.Rows, dataset.Columns = large.shape
-    dataset.ImagerPixelSpacing = [_SPACING_MM / _TIMES, _SPACING_MM / _TIMES]
+    dataset.ImagerPixelSpacing = [_SPACING_MM / TIMES, _SPACING_MM / TIMES]
     dataset.PixelData = large.tobytes()
     return dataset
+
+
+def image_uid(number: int) -> str:
+    """Return the SOP Instance UID of an image of the study, 1 to 4."""
+    return f"{CANARY_STUDY}.1.{number}"
 
 
 def _image(number: int, view: str, laterality: str) -> Dataset:
@@ -58,7 +63,7 @@ def _image(number: int, view: str, laterality: str) -> Dataset:
     dataset.SeriesNumber, dataset.Modality = 1, "MG"
     # SOP Common, General Image, Mammography Image
     dataset.SOPClassUID = FOR_PRESENTATION
-    dataset.SOPInstanceUID = f"{CANARY_STUDY}.1.{number}"
+    dataset.SOPInstanceUID = image_uid(number)
     dataset.InstanceNumber, dataset.ImageType = number, ["DERIVED", "PRIMARY"]
     dataset.PresentationIntentType, dataset.BodyPartExamined = "FOR PRESENTATION", "BREAST"
     dataset.Manufacturer = "mammoclip-node canary"

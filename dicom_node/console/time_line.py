@@ -41,6 +41,7 @@ _EVENTS: Final[Mapping[str, str]] = {
     "settle": "complete",
     "late_image": "opened again by a late image",
     "claim": "taken by a worker",
+    "worker_tested": "begun after test images",
     "finish": "finished",
     "fail": "failed",
     "give_back": "given back",

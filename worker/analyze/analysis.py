@@ -14,6 +14,7 @@ from dicom_node.routing.route import Recipient, Route
 from dicom_node.studies.ledger.arrival.correcting import CORRECTED
 from dicom_node.studies.ledger.arrival.rejecting import REJECTED
 from dicom_node.studies.ledger.due import outcomes
+from dicom_node.studies.ledger.due.doubt import times_begun
 from dicom_node.studies.ledger.due.outcomes import MadeResult
 from dicom_node.studies.ledger.due.work import Claim
 from dicom_node.studies.ledger.locks import database_time
@@ -38,9 +39,9 @@ from worker.analyze.self_test import require_sound_worker
 from worker.analyze.study_files import StudyFiles
 from worker.analyze.study_order import Order, as_received, enter, read_order, request_of
 from worker.runtime import Runtime
-from worker.site_faults import DOUBTFUL
+from worker.site_faults import DOUBTFUL, WorkerFaultError
 from worker.stages import OF_THE_SITE, Stage
-from worker.unfinished import end_badly, end_in_doubt, give_back_uncounted
+from worker.unfinished import end_badly, end_in_doubt, give_back_uncounted, give_up_in_doubt
 
 if TYPE_CHECKING:
     from dicom_node.objects.sources import SourceInstance
@@ -107,7 +108,10 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
     if isinstance(error, RouteFaultError):
         give_back_uncounted(node, held, str(error), wait_seconds=LOOKED_AT_AGAIN_SECONDS)
         return
-    fault = node.site.behind(error, held.id)
+    if isinstance(error, WorkerFaultError):
+        give_up_in_doubt(node, held, str(error))
+        return
+    fault = node.site.behind(error, held.id, begun=_times_begun(node, held, error))
     if fault:
         node.site.note(fault)
         give_back_uncounted(node, held, fault)
@@ -126,7 +130,16 @@ def _judge(node: Runtime, held: Claim, error: Exception) -> None:
             end_badly(node, held, reason, final=False)
 
 
+def _times_begun(node: Runtime, held: Claim, error: Exception) -> int:
+    """Count the attempts at a study, where the error leaves it open what is at fault."""
+    if not isinstance(error, DOUBTFUL):
+        return 1
+    with node.database.reading() as session:
+        return times_begun(session, held.id)
+
+
 def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
+    require_sound_worker(node, held, analysis)
     enter(node, Stage.READING, 0)
     order = read_order(node, analysis)
     if is_retraction(order):
@@ -135,7 +148,6 @@ def _attempt(node: Runtime, held: Claim, analysis: Analysis) -> None:
     route = Route.from_json(analysis.rule, analysis.route)
     require_known_profiles(node, route)
     model = node.model(route.bundle)
-    require_sound_worker(node, held, model)
     enter(node, Stage.READING, len(order.instances))
     order = as_received(node, order)
     log.info("analysis_started", study=order.study_instance_uid, revision=order.revision)

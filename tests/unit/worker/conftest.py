@@ -11,6 +11,7 @@ import structlog
 from unit.dicom_node.node_factory import Reception
 from worker_factory import StandInEngine, stand_in_manifest
 
+from dicom_node.canary import phantom
 from dicom_node.settings.settings import Settings
 from dicom_node.spool.local_disk import Spool
 from dicom_node.studies.ledger.database import Database
@@ -24,6 +25,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("MAMMOCLIP_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def small_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the images that test a worker as small as those of a canary study."""
+    monkeypatch.setattr(phantom, "TIMES", 1)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from unit.dicom_node.node_factory import Reception
 from worker_factory import break_at_studies, due_analysis, run_analysis, shown_mammogram
 
+from dicom_node.canary import phantom
 from dicom_node.facts.canary import CANARY_STUDY
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.states import AnalysisState
@@ -15,7 +16,8 @@ from dicom_node.studies.ledger.tables import Analysis, Transition
 from mammoclip_core.analysis.engine import StudyRequest
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_engine
-from mammoclip_core.findings import ImageStatus, StudyAnalysis
+from mammoclip_core.errors import DeviceError
+from mammoclip_core.findings import StudyAnalysis
 from worker.analyze.self_test import TEST_IMAGE
 from worker.runtime import Runtime
 
@@ -86,24 +88,104 @@ def test_worker_that_fails_its_test_images_fails_no_study(
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 1)
     said = {
-        "raises": "KeyError",
-        "answers nothing": "AttributeError",
+        "raises": "the worker cannot analyse: KeyError",
+        "answers nothing": "the worker cannot analyse: AttributeError",
         "fails images": "no pixels",
     }[how]
-    assert analysis.reason == f"the worker cannot analyse its test images: {said}"
+    assert analysis.reason.startswith(
+        f"test images cannot be analysed: {said}; the worker itself may be at fault"
+    )
     assert asked[-1].study_instance_uid == CANARY_STUDY
     assert "worker_tested" not in [row.event for row in reception.rows(Transition)]
 
 
-def test_demonstration_model_analyses_the_test_images(node: Runtime, reception: Reception) -> None:
+def test_worker_that_cannot_draw_fails_no_study(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing and writing results are tested as analysing is."""
     reception.receive(shown_mammogram())
-    asked = break_at_studies(node.engine, MemoryError())
+
+    def broken(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("dicom_node.objects.results.stream_results", broken)
+
+    analysis = run_until_given_up(node, reception)
+
+    assert analysis.state is AnalysisState.DUE
+    assert "test images cannot be analysed: the machine is short of memory" in analysis.reason
+
+
+def test_test_leaves_no_results_behind(node: Runtime, reception: Reception) -> None:
+    reception.receive(shown_mammogram())
+    break_at_studies(node.engine, MemoryError())
+
     run_until_given_up(node, reception)
-    (request,) = [one for one in asked if one.study_instance_uid == CANARY_STUDY]
+
+    assert list((node.spool.root / "results").rglob("*.dcm")) == []
+    assert [one for one in (node.spool.root / "results").rglob("*") if one.is_file()] == []
+
+
+def test_damaged_test_images_are_made_anew(node: Runtime, reception: Reception) -> None:
+    reception.receive(shown_mammogram())
+    break_at_studies(node.engine, MemoryError())
+    damaged = node.spool.root / f"{TEST_IMAGE}-2.dcm"
+    damaged.write_bytes(b"no image")
+
+    assert run_until_given_up(node, reception).state is AnalysisState.FAILED
+    assert damaged.stat().st_size > 100_000
+
+
+def test_worker_that_lost_its_claim_while_it_was_tested_vouches_for_nobody(
+    node: Runtime, reception: Reception
+) -> None:
+    reception.receive(shown_mammogram())
+    answer = node.engine.analyze
+
+    def overtaken(request: StudyRequest) -> StudyAnalysis:
+        if request.study_instance_uid != CANARY_STUDY:
+            raise MemoryError
+        with node.database.writing() as session:
+            session.execute(update(Analysis).values(version=Analysis.version + 1))
+        return answer(request)
+
+    node.engine.analyze = overtaken  # type: ignore[method-assign]
+
+    run_until_given_up(node, reception)
+
+    assert "worker_tested" not in [row.event for row in reception.rows(Transition)]
+
+
+def test_study_that_breaks_the_device_of_every_process_fails_in_the_end(
+    runtime_with: Callable[..., Runtime], reception: Reception
+) -> None:
+    """A process ends with its device, and with it what it knows of the study."""
+    reception.receive(shown_mammogram())
+    analysis_id = due_analysis(reception)
+
+    for _ in range(20):
+        node = runtime_with(work={"maximum_attempts": 2})
+        break_at_studies(node.engine, DeviceError("cuda:0 stopped answering"))
+        with node.database.writing() as session:
+            session.execute(update(Analysis).values(due_at=database_time(session)))
+        analysis = run_analysis(node, analysis_id)
+        if analysis.state is AnalysisState.FAILED:
+            break
+
+    assert analysis.state is AnalysisState.FAILED
+
+
+def test_demonstration_model_analyses_the_test_images(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phantom, "TIMES", 6)
+    reception.receive(shown_mammogram())
     engine = load_engine(demonstration_bundle())
     engine.read_by(node.decoding.read_image)
+    node.engine, node.manifest = engine, engine.manifest
+    asked = break_at_studies(node.engine, MemoryError())
 
-    images = engine.analyze(request).findings.images
+    assert run_until_given_up(node, reception).state is AnalysisState.FAILED
 
-    assert [(one.status, one.reason) for one in images] == [(ImageStatus.ANALYSED, "")] * 4
+    (request,) = [one for one in asked if one.study_instance_uid == CANARY_STUDY]
     assert {one.path.stat().st_size > 20_000_000 for one in request.images} == {True}

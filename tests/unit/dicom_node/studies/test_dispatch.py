@@ -194,7 +194,12 @@ def test_analysis_that_kills_every_worker_is_given_up(
         with database.writing() as session:
             claimed(session, session.get_one(Analysis, analysis.id), at=after(100 * attempt))
             if attempt == 2:
-                note_tested(session, analysis.id, "host:1 analysed test images", at=NOW)
+                note_tested(
+                    session,
+                    session.get_one(Analysis, analysis.id),
+                    "host:1 analysed test images",
+                    at=NOW,
+                )
         dispatcher.tick(after(100 * attempt + 50))
 
     assert row(database, analysis).state is AnalysisState.FAILED

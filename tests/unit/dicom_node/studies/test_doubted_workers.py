@@ -42,7 +42,7 @@ def die(
         held = claimed(session, row, at=after(at))
         wanted = wants_test(session, row.id, attempt=held.attempt, maximum_attempts=ATTEMPTS)
         if sound and wanted:
-            note_tested(session, row.id, "host:1 analysed test images", at=after(at))
+            note_tested(session, row, "host:1 analysed test images", at=after(at))
         work.recover_lost(session, Analysis, maximum_attempts=ATTEMPTS, at=after(at + 50))
 
 
@@ -89,7 +89,7 @@ def test_test_of_a_former_attempt_proves_nothing(
 ) -> None:
     die(session, deadly, times, attempts=2, sound=False)
     held = claimed(session, deadly, at=after(next(times)))
-    note_tested(session, deadly.id, "host:1 analysed test images", at=NOW)
+    note_tested(session, deadly, "host:1 analysed test images", at=NOW)
     apply(session, deadly, Event.GIVE_BACK, at=NOW, attempts=held.attempt - 1, due_at=NOW)
 
     die(session, deadly, times, attempts=1, sound=False)
@@ -100,7 +100,7 @@ def test_test_of_a_former_attempt_proves_nothing(
 def test_claim_stays_valid_when_its_worker_was_tested(session: Session, deadly: Analysis) -> None:
     held = claimed(session, deadly)
 
-    note_tested(session, deadly.id, "host:1 analysed test images", at=NOW)
+    note_tested(session, deadly, "host:1 analysed test images", at=NOW)
 
     assert work.renew(session, Analysis, held, until=after(60))
 
@@ -146,13 +146,26 @@ def test_worker_is_tested_before_the_last_attempt_but_never_before_the_first(
     assert wanted == [False, maximum == 1, True, True]
 
 
+def test_worker_that_allows_more_attempts_than_its_node_is_tested_in_the_end(
+    session: Session, deadly: Analysis
+) -> None:
+    """The node puts off what the worker would never take for the last attempt."""
+    wanted = []
+    for number in range(16):
+        held = claimed(session, deadly, at=after(1000 * number))
+        wanted.append(wants_test(session, deadly.id, attempt=held.attempt, maximum_attempts=4))
+        work.recover_lost(session, Analysis, maximum_attempts=2, at=after(1000 * number + 50))
+
+    assert wanted == [False] * 14 + [True] * 2
+
+
 @pytest.mark.parametrize("sound", [False, True])
 def test_worker_that_ends_an_attempt_asks_the_same(
     session: Session, deadly: Analysis, sound: bool
 ) -> None:
     held = claimed(session, deadly)
     if sound:
-        note_tested(session, deadly.id, "host:1 analysed test images", at=NOW)
+        note_tested(session, deadly, "host:1 analysed test images", at=NOW)
 
     doubted = give_up_analysis(session, held, reason="it hung", at=after(60))
 

@@ -164,7 +164,7 @@ def test_analysis_that_loses_every_lease_ends_as_failed_with_its_reason(
     row = work_of(Analysis)
     for attempt in range(3):
         claimed(session, row, at=after(100 * attempt))
-        note_tested(session, row.id, "host:1 analysed test images", at=NOW)
+        note_tested(session, row, "host:1 analysed test images", at=NOW)
         work.recover_lost(session, Analysis, maximum_attempts=3, at=after(100 * attempt + 50))
 
     assert row.state is AnalysisState.FAILED
