@@ -1,5 +1,6 @@
 """Test images that a worker analyses before the last attempt at a study, which may be deadly."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -12,13 +13,16 @@ from dicom_node.routing.route import Route
 from dicom_node.spool.files.disk_trouble import disk_trouble
 from dicom_node.spool.files.written_once import write_once
 from dicom_node.spool.local_disk import Spool
+from dicom_node.spool.stored_spool import SpoolFiles
 from dicom_node.studies.ledger.due.doubt import note_tested, wants_test
 from dicom_node.studies.ledger.due.outcomes import study_of
 from dicom_node.studies.ledger.due.work import Claim, held_row
 from dicom_node.studies.ledger.locks import database_time
 from dicom_node.studies.ledger.tables import Analysis
 from mammoclip_core.errors import DeviceError
+from worker.analyze.answer_routing import require_known_profiles
 from worker.analyze.kept_results import kept_results
+from worker.analyze.models import Model
 from worker.analyze.result_identity import result_identity
 from worker.analyze.study_files import StudyFiles
 from worker.runtime import Runtime
@@ -26,6 +30,7 @@ from worker.site_faults import WorkerFaultError, is_of_the_site, words_of
 from worker.stages import Stage
 
 if TYPE_CHECKING:
+    from dicom_node.objects.products import Profile
     from mammoclip_core.analysis.engine import StudyRequest
 
 log = structlog.get_logger("worker.analyze")
@@ -51,9 +56,13 @@ def require_sound_worker(node: Runtime, held: Claim, analysis: Analysis) -> None
     ------
     WorkerFaultError
         The test images cannot be analysed.
+    RouteFaultError
+        What the study's rule names cannot be used.
     OvertakenError
         The claim is no longer valid.
     """
+    from dicom_node.destination_profiles import profiles_in_use
+
     work = node.settings.work
     with node.database.reading() as session:
         if not wants_test(
@@ -61,10 +70,13 @@ def require_sound_worker(node: Runtime, held: Claim, analysis: Analysis) -> None
         ):
             return
         spool_id = study_of(session, session.get_one(Analysis, held.id)).spool_id
+    route = Route.from_json(analysis.rule, analysis.route)
+    require_known_profiles(node, route)
+    model, results = node.model(route.bundle), node.reach.spool(spool_id)
     loading = work.loading_seconds if node.settings.model.compile else 0
     node.stages.enter(Stage.TESTING, _STAGES * work.stage_deadline(_IMAGES) + loading)
     try:
-        _analyse(node, held, Route.from_json(analysis.rule, analysis.route), spool_id)
+        _analyse(node, held, model, profiles_in_use(node.settings, route.recipients), results)
     # Without a study nothing can be the study's fault, whatever a library raises.
     except Exception as error:
         if is_of_the_site(error):
@@ -80,15 +92,15 @@ def require_sound_worker(node: Runtime, held: Claim, analysis: Analysis) -> None
     log.info("worker_tested", attempt=held.attempt)
 
 
-def _analyse(node: Runtime, held: Claim, route: Route, spool_id: int) -> None:
-    from dicom_node.destination_profiles import profiles_in_use
+def _analyse(
+    node: Runtime, held: Claim, model: Model, profiles: "Sequence[Profile]", results: SpoolFiles
+) -> None:
     from dicom_node.objects.analysed_study import ResultOptions
     from dicom_node.objects.results import stream_results
     from dicom_node.objects.sources import SourceInstance
     from mammoclip_core.findings import ImageStatus
 
     long_side = node.settings.results.longest_side_pixels
-    model = node.model(route.bundle)
     files = StudyFiles(node.decoding.read_image, long_side)
     request = replace(_request(node.spool), on_decoded=files.keep)
     answer = model.engine.analyze(request)
@@ -104,16 +116,15 @@ def _analyse(node: Runtime, held: Claim, route: Route, spool_id: int) -> None:
         ],
         answer,
         result_identity(node, 1, manifest.identity, warning=manifest.warning),
-        profiles=profiles_in_use(node.settings, route.recipients),
+        profiles=profiles,
         former=(),
         options=ResultOptions(picture_long_side=long_side),
     )
-    spool = node.reach.spool(spool_id)
     try:
-        for _ in kept_results(spool, held, {}, made):
+        for _ in kept_results(results, held, {}, made):
             pass
     finally:
-        spool.drop_results(held.id, held.version)
+        results.drop_results(held.id, held.version)
 
 
 def _request(spool: Spool) -> "StudyRequest":

@@ -18,6 +18,8 @@ from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.engines.choice import load_engine
 from mammoclip_core.errors import DeviceError
 from mammoclip_core.findings import StudyAnalysis
+from worker.analyze import self_test
+from worker.analyze.models import RouteFaultError
 from worker.analyze.self_test import TEST_IMAGE
 from worker.runtime import Runtime
 
@@ -114,6 +116,23 @@ def test_worker_that_cannot_draw_fails_no_study(
 
     assert analysis.state is AnalysisState.DUE
     assert "test images cannot be analysed: the machine is short of memory" in analysis.reason
+
+
+def test_bundle_of_a_rule_that_cannot_be_used_is_no_fault_of_the_worker(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reception.receive(shown_mammogram())
+
+    def unusable(_: str) -> None:
+        raise RouteFaultError("bundle second cannot be used")
+
+    monkeypatch.setattr(self_test, "wants_test", lambda *_, **__: True)
+    monkeypatch.setattr(node, "model", unusable)
+
+    analysis = run_analysis(node, due_analysis(reception))
+
+    assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
+    assert analysis.reason == "bundle second cannot be used"
 
 
 def test_test_leaves_no_results_behind(node: Runtime, reception: Reception) -> None:
