@@ -39,6 +39,11 @@ def answers(tmp_path_factory, manifest):
     return answers_of(demonstration_bundle(), maps, read_truth(images))
 
 
+def test_bundle_says_what_the_paper_does_not_know_of_it(manifest):
+    """It learned with a loss on labels beside the paper's, as its card says."""
+    assert manifest.beyond_the_paper == {"label_weight": "1"}
+
+
 @pytest.mark.parametrize(("finding", "least"), [("mass", 0.75), ("suspicious_calcification", 0.9)])
 def test_scores_tell_phantoms_with_a_finding_from_others(answers, finding, least):
     labels, scores = answers.labels[finding], answers.scores[finding]
