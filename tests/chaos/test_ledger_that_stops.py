@@ -3,8 +3,8 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,13 +29,17 @@ STOPPED_SECONDS = 20.0
 def stopped(*processes: int) -> Iterator[None]:
     """Stop processes with all that they have started."""
     found = [one for process in processes for one in tree(process)]
-    for process in found:
-        os.kill(process, signal.SIGSTOP)
+    _signal_all(found, signal.SIGSTOP)
     try:
         yield
     finally:
-        for process in found:
-            os.kill(process, signal.SIGCONT)
+        _signal_all(found, signal.SIGCONT)
+
+
+def _signal_all(processes: Iterable[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # one that served a connection which was just closed
+            os.kill(process, number)
 
 
 def tree(process: int) -> list[int]:
