@@ -22,6 +22,7 @@ from worker.analyze import self_test
 from worker.analyze.models import RouteFaultError
 from worker.analyze.self_test import TEST_IMAGE
 from worker.runtime import Runtime
+from worker.stages import Stage
 
 
 @pytest.fixture
@@ -133,6 +134,46 @@ def test_bundle_of_a_rule_that_cannot_be_used_is_no_fault_of_the_worker(
 
     assert (analysis.state, analysis.attempts) == (AnalysisState.DUE, 0)
     assert analysis.reason == "bundle second cannot be used"
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_test_has_time_for_all_stages_and_for_compiling(
+    runtime_with: Callable[..., Runtime],
+    reception: Reception,
+    monkeypatch: pytest.MonkeyPatch,
+    compiles: bool,
+) -> None:
+    """The process before was ended by the study: this one compiles at its test images."""
+    work = {"stage_seconds": 100, "stage_seconds_per_image": 10, "loading_seconds": 900}
+    node = runtime_with(model={"compile": compiles}, work=work)
+    reception.receive(shown_mammogram())
+    allowed: dict[Stage, float] = {}
+    enter = node.stages.enter
+
+    def entered(stage: Stage, seconds: float) -> None:
+        allowed[stage] = seconds
+        enter(stage, seconds)
+
+    monkeypatch.setattr(self_test, "wants_test", lambda *_, **__: True)
+    monkeypatch.setattr(node.stages, "enter", entered)
+
+    assert run_analysis(node, due_analysis(reception)).state is AnalysisState.DONE
+
+    assert allowed[Stage.TESTING] == 4 * (100 + 4 * 10) + (900 if compiles else 0)
+
+
+def test_worker_is_tested_before_it_reads_anything_of_the_study(
+    node: Runtime, reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a study, or a retraction, that breaks the worker while it is read would never end."""
+    reception.receive(shown_mammogram())
+
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("worker.analyze.analysis.read_order", broken)
+
+    assert run_until_given_up(node, reception).state is AnalysisState.FAILED
 
 
 def test_test_leaves_no_results_behind(node: Runtime, reception: Reception) -> None:
