@@ -134,7 +134,8 @@ class SiteFaults:
 
         Parameters
         ----------
-        begun : how often the study was begun, by any process: one that a device ends doubts once
+        begun : how often the study was begun, by any process
+            A process that loses its device ends, and with it its own count.
         """
         self.needs_new_process |= isinstance(error, DeviceError)
         if is_of_the_site(error):

@@ -21,7 +21,7 @@ LONGEST_WAIT: Final = timedelta(minutes=10)
 
 _TESTED: Final = "worker_tested"
 _UNCOUNTED: Final = 10
-"""Attempts that may have ended by faults of the site, in which nothing is to be tested."""
+"""So many attempts more may have ended by faults of the site, which are no reason for a test."""
 
 _SUBJECT: Final = "analysis"
 

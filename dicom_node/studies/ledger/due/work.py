@@ -131,7 +131,7 @@ def recover_lost(
 ) -> list[Work]:
     """Make work with an expired lease due again, or give it up after too many attempts.
 
-    An analysis is given up only if its worker was tested before: else that may be at fault.
+    An analysis is given up only if its worker had been tested: else the worker may be at fault.
 
     Parameters
     ----------
