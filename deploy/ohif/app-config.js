@@ -184,6 +184,29 @@
     }
   }
 
+  const LOOKS_AT_A_REPORT = 60;
+  const BETWEEN_LOOKS_MS = 250;
+
+  /**
+   * Draw a report's image again until its regions are over it.
+   *
+   * OHIF 3.13 tells the report's tool which regions are meant only after it gave the image to the
+   * viewport, and draws nothing then: if the image came first, no region showed until the next
+   * movement.
+   */
+  function drawRegions(servicesManager, viewportId, looks = LOOKS_AT_A_REPORT) {
+    const { cornerstoneViewportService, toolGroupService } = servicesManager.services;
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportId);
+    const isReport = toolGroupService.getToolGroupForViewport(viewportId)?.id === 'SRToolGroup';
+    if (!viewport || !isReport || viewport.element.querySelector('svg.svg-layer text')) {
+      return;
+    }
+    viewport.render();
+    if (looks > 0) {
+      setTimeout(drawRegions, BETWEEN_LOOKS_MS, servicesManager, viewportId, looks - 1);
+    }
+  }
+
   let subscription;
   const mammographyExtension = {
     id: 'mammography-hanging',
@@ -197,7 +220,10 @@
       const { cornerstoneViewportService } = servicesManager.services;
       subscription = cornerstoneViewportService.subscribe(
         cornerstoneViewportService.EVENTS.VIEWPORT_DATA_CHANGED,
-        ({ viewportId }) => rotate(cornerstoneViewportService, viewportId)
+        ({ viewportId }) => {
+          rotate(cornerstoneViewportService, viewportId);
+          drawRegions(servicesManager, viewportId);
+        }
       );
     },
     onModeExit: () => subscription?.unsubscribe(),

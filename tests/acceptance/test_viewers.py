@@ -80,6 +80,23 @@ def test_each_result_is_listed_by_its_own_words(opened: Shown) -> None:
 
 
 def test_views_hang_back_to_back_and_the_results_on_the_next_stage(shown: Shown) -> None:
+    views_and_results_hang(shown)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("_visit", range(4))
+def test_results_hang_on_a_slow_workstation(shown: Shown, _visit: int) -> None:
+    """At a tenth of the speed the report's image comes before its regions in half of the visits."""
+    page = shown.browser.page
+    processor = page.context.new_cdp_session(page)
+    processor.send("Emulation.setCPUThrottlingRate", {"rate": 10})
+    try:
+        views_and_results_hang(shown)
+    finally:
+        processor.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+
+
+def views_and_results_hang(shown: Shown) -> None:
     page = shown.browser.page
     page.goto(shown.hung)
     views = {
