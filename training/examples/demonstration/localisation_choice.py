@@ -1,7 +1,9 @@
-"""How the demonstration finds places: by what points best at lesions of the validation seed."""
+"""How the demonstration finds places: by what points best at lesions that nothing learned from."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from mammoclip_core.manifest import Manifest, read_manifest, write_manifest
@@ -20,9 +22,6 @@ from training.factor.localisation import LARGE_MM, LocalisedImage, pointing_hits
 
 TOP_CHANNELS: Final = (3, 10, 30, 100, 200, 300, 450, 640)
 """Numbers of channels that are tried; the paper's is the first."""
-
-MARGIN: Final = 0.05
-"""Mammo-FActOR, which needs no prompts, is kept where it points at most so much worse."""
 
 
 def pointing_share(images: list[LocalisedImage], least_mm: float = LARGE_MM) -> float:
@@ -71,19 +70,23 @@ def shares_of(answers: Answers, method: str) -> dict[str, float]:
     }
 
 
-def keep_the_better(bundle: Path, answers: Answers, out: Path) -> Manifest:
-    """Write a bundle without the Mammo-FActOR weights that point worse by more than `MARGIN`.
+def keep_the_better(bundle: Path, answers: Sequence[Answers], out: Path) -> Manifest:
+    """Write a bundle without the Mammo-FActOR weights that point worse than class activation.
 
     Parameters
     ----------
-    answers : of the bundle, on images of the validation seed
+    answers : of the bundle, on the images of one seed each; the mean over the seeds counts
     """
+
+    def share(method: str, finding: str) -> float:
+        way = Way(method, finding)
+        return fmean(pointing_share(one.localised[way]) for one in answers)
+
     manifest = read_manifest(bundle)
     left = [
         entry.finding
         for entry in manifest.factor
-        if pointing_share(answers.localised[Way(FACTOR, entry.finding)])
-        < pointing_share(answers.localised[Way(CLASS_ACTIVATION, entry.finding)]) - MARGIN
+        if share(FACTOR, entry.finding) < share(CLASS_ACTIVATION, entry.finding)
     ]
     kept = tuple(entry for entry in manifest.factor if entry.finding not in left)
     return copy_bundle(

@@ -26,7 +26,7 @@ from training.examples.demonstration.block_map_pretraining import (
 from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.dense_training import DenseSupervision, train_on_cells
 from training.examples.demonstration.export import VERSION, export_bundle, read_pretraining
-from training.examples.demonstration.finishing import CARD_NAME, finish_bundle, maps_of, write_card
+from training.examples.demonstration.finishing import CARD_NAME, finish_bundle, write_card
 from training.examples.demonstration.first_weights import (
     first_encoder,
     first_weights_in_words,
@@ -41,6 +41,7 @@ from training.examples.demonstration.model_card import (
 )
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
 from training.examples.demonstration.plan import (
+    CHOICE_SEEDS,
     GOING_ON_IMAGE_STEPS,
     GOING_ON_STUDIES,
     GOING_ON_WINDOW,
@@ -59,7 +60,7 @@ from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
 from training.whole_file import whole_file
 
-_VERSIONS: Final = {True: VERSION, False: "2.0.0-phantoms"}
+_VERSIONS: Final = {True: VERSION, False: "2.1.0-phantoms"}
 """Of weights that know plain phantoms alone, and of others."""
 
 ENCODER_NAME: Final = "encoder.pt"
@@ -205,11 +206,15 @@ def _finish(plan: Plan, name: str) -> None:
 
 
 def _kept(plan: Plan) -> Path:
-    """Leave each finding the way of localising that the validation seed speaks for."""
+    """Leave each finding the way of localising that points better on some further seeds."""
     out, both = plan.folder / FINISHED_BUNDLE, _bundle(plan, MULTI_VIEW)
     if not out.is_dir():
-        maps = _known_maps(plan, both, VALIDATION_SEED, MULTI_VIEW)
-        answers = answers_of(both, maps_of(maps), read_truth(plan.images(VALIDATION_SEED)))
+        answers = []
+        for seed in CHOICE_SEEDS:
+            _say(f"ways of localising, seed {seed}")
+            _draw(plan, seed)
+            maps = _held_out_maps(plan, both, seed, MULTI_VIEW)
+            answers.append(answers_of(both, maps, read_truth(plan.images(seed))))
         keep_the_better(both, answers, out)
     return out
 
@@ -255,6 +260,8 @@ def _judge(plan: Plan) -> Path:
             "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}, {plan.family} phantoms",
             "chosen and calibrated on": f"{plan.validation_studies} studies, "
             f"seed {VALIDATION_SEED}",
+            "ways of localising chosen on": f"{plan.choice_studies} studies of each of the seeds "
+            f"{', '.join(map(str, CHOICE_SEEDS))}",
             "measured on": f"{images} images, "
             f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}",
             "dense supervision on windows": f"{plan.window_steps} batches of {plan.window_batch}, "
@@ -312,14 +319,14 @@ def main(
     window_steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Batches of the lesson on windows. Default: 750, of varied phantoms 1200."
+            min=1, help="Batches of the lesson on windows. Default: 750, of varied phantoms 3600."
         ),
     ] = None,
     image_steps: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 100.",
+            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 300.",
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of pretraining.")] = 6,

@@ -44,8 +44,8 @@ written reports, with the paper's multi-view supervision
 _END: Final = """\
 beside the labels' own prompts. Its answers by these prompts are therefore not zero-shot, and
 Mammo-FActOR saw no box, but the encoder that it reads had. Channels, calibration and thresholds
-were chosen on the validation seed, and so was, for each finding, whether a node marks places by
-Mammo-FActOR or by class activation. {seeds}
+were chosen on the validation seed. A node marks places of a finding by what pointed better on
+further seeds, Mammo-FActOR or class activation. {seeds}
 
 The model on single views differs in pretraining alone: an image stands beside its own report, never
 beside the other view or that view's report; {same}.

@@ -13,12 +13,16 @@ WINDOW: Final = (288, 224)
 GOING_ON_WINDOW: Final = (160, 192)
 """Of an encoder that knows lesions already: more of them in the same time."""
 
-GOING_ON_WINDOW_STEPS: Final = 1200
-GOING_ON_IMAGE_STEPS: Final = 100
+GOING_ON_WINDOW_STEPS: Final = 3600
+GOING_ON_IMAGE_STEPS: Final = 300
 STUDIES: Final = 1088
 GOING_ON_STUDIES: Final = 1600
 TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
+CHOICE_SEEDS: Final = (203, 204, 205)
+"""Seeds by which a finding is localised by what points better on them."""
+
 VALIDATION_STUDIES: Final = 150
+CHOICE_STUDIES: Final = 60
 HELD_OUT_STUDIES: Final = 260
 
 
@@ -49,6 +53,7 @@ class Plan:
     image_steps: int = 450
     epochs: int = 6
     validation_studies: int = VALIDATION_STUDIES
+    choice_studies: int = CHOICE_STUDIES
     held_out_studies: int = HELD_OUT_STUDIES
     size: tuple[int, int] = SIZE
     window: tuple[int, int] = WINDOW
@@ -101,4 +106,5 @@ class Plan:
         return {
             TRAINING_SEED: self.studies,
             VALIDATION_SEED: self.validation_studies,
+            **dict.fromkeys(CHOICE_SEEDS, self.choice_studies),
         }.get(seed, self.held_out_studies)

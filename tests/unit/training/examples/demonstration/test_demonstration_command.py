@@ -42,6 +42,7 @@ def plan(tmp_path_factory):
         image_steps=1,
         epochs=1,
         validation_studies=4,
+        choice_studies=4,
         held_out_studies=4,
         size=(160, 96),
         window=(96, 64),
@@ -140,6 +141,16 @@ def test_ways_are_compared_on_the_maps_that_lie_there(plan, bundle, tmp_path, mo
     assert "maps-5 holds no maps: run make_weights to its end" in unknown.output
 
 
+def test_ways_are_compared_on_varied_phantoms_by_default(plan, bundle, tmp_path):
+    """The same as what `make_weights` draws by default, which does not lie in this folder."""
+    arguments = ["--folder", str(plan.folder), "--out", str(tmp_path), "--judged-by", "303"]
+
+    refused = CliRunner().invoke(app, arguments)
+
+    assert refused.exit_code != 0
+    assert "maps-look-0-101 holds no maps" in refused.output
+
+
 @pytest.fixture(scope="module")
 def varied_plan(plan, tmp_path_factory):
     return replace(
@@ -162,7 +173,7 @@ def test_varied_phantoms_teach_a_bundle_s_encoder_in_several_looks(varied_plan, 
 
     assert len(maps) == varied_plan.looks == 2
     assert not np.array_equal(*maps)
-    assert read_manifest(varied_bundle).version == "2.0.0-phantoms"
+    assert read_manifest(varied_bundle).version == "2.1.0-phantoms"
 
 
 def test_card_of_varied_phantoms_tells_seeds_of_the_finished_weights(varied_bundle):

@@ -7,7 +7,6 @@ from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
 from training.examples.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way
 from training.examples.demonstration.localisation_choice import (
-    MARGIN,
     keep_the_better,
     pointing_share,
 )
@@ -61,12 +60,13 @@ def test_pointing_at_a_small_lesion_beside_a_large_one_is_no_hit():
 
 
 @pytest.mark.parametrize(
-    ("behind", "is_kept"), [(-0.2, True), (MARGIN - 0.01, True), (MARGIN + 0.01, False)]
+    ("ahead", "is_kept"),
+    [((0.2, 0.1, 0.1), True), ((-0.1, 0.2, 0.0), True), ((0.1, -0.1, -0.02), False)],
 )
-def test_mammo_factor_stays_unless_it_is_clearly_behind(tmp_path, behind, is_kept):
+def test_mammo_factor_stays_where_it_points_better_over_the_seeds(tmp_path, ahead, is_kept):
     keep_the_better(
         demonstration_bundle(),
-        answers(by_factor=0.7, by_class_activation=0.7 + behind),
+        [answers(by_factor=0.7 + more, by_class_activation=0.7) for more in ahead],
         tmp_path / "kept",
     )
 
