@@ -31,10 +31,11 @@ from training.examples.demonstration.block_map_pretraining import (
 )
 from training.examples.demonstration.export import export_bundle, read_pretraining
 from training.examples.demonstration.finishing import maps_of
-from training.examples.demonstration.make_weights import ENCODER_NAME, held_out_seeds_of
 from training.examples.demonstration.phantom_images import read_truth
 from training.examples.demonstration.phantom_records import phantom_records
 from training.examples.demonstration.plan import TRAINING_SEED, VALIDATION_SEED, Plan
+from training.examples.demonstration.weight_judging import held_out_seeds_of
+from training.examples.demonstration.weight_making import ENCODER_NAME
 from training.factor.feature_maps import FACTS_NAME
 from training.factor.localisation import pointing_hits
 from training.measures.score_measures import accuracy, auroc

@@ -6,6 +6,7 @@ from typing import Final
 
 from training.examples.demonstration.answers import Answers
 from training.examples.demonstration.figures_over_seeds import table_over_seeds
+from training.examples.demonstration.plan import Plan
 from training.factor.localisation import localisation_figures
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap
@@ -46,34 +47,31 @@ beside the labels' own prompts. Its answers by these prompts are therefore not z
 Mammo-FActOR saw no box, but the encoder that it reads had. Channels, calibration and thresholds
 were chosen on the validation seed. A node marks places of a finding by what pointed better on
 further seeds, Mammo-FActOR or class activation. {seeds}
+"""
 
+_TWIN: Final = """
 The model on single views differs in pretraining alone: an image stands beside its own report, never
 beside the other view or that view's report; {same}.
 """
 
 
-def words_of(*, is_plain: bool = True, learns_on: bool = False) -> str:
-    """Return how weights were made, in words.
-
-    Parameters
-    ----------
-    is_plain : trained on plain phantoms, in their one look
-    learns_on : the encoder's blocks learned in pretraining too
-    """
-    looks = "" if is_plain else " with changed noise, blur and tone"
-    return (
+def words_of(plan: Plan) -> str:
+    """Return how weights were made, in words."""
+    looks = "" if plan.is_plain else " with changed noise, blur and tone"
+    words = (
         _BEGIN
-        + (_LEARNING_ON if learns_on else _FROZEN).format(looks=looks)
+        + (_LEARNING_ON if plan.learns_on else _FROZEN).format(looks=looks)
         + _END.format(
             seeds="The held-out seed was opened once, for the figures below."
-            if is_plain
+            if plan.is_plain
             else "The held-out seeds are digits of the finished\n"
             "weights' SHA-256: nobody could look at them before.",
-            same="images and epochs are the same"
-            if learns_on
-            else "its encoder's blocks, images and epochs are the same",
         )
     )
+    if plan.has_twin:
+        blocks = "" if plan.learns_on else "its encoder's blocks, "
+        words += _TWIN.format(same=f"{blocks}images and epochs are the same")
+    return words
 
 
 def figures_of(answers: Answers, setting: str, data: str = DATA) -> list[Figure]:

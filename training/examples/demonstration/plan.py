@@ -43,6 +43,8 @@ class Plan:
         The encoder's blocks learn in pretraining too, from images; else they stand still, and it
         learns from their maps.
     looks : in how many looks each image's map is made, where looks are changed
+    has_twin : bool
+        A second model learns from single views alone, and the card tells of both.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Plan:
     family: Family = Family.PLAIN
     learns_on: bool = False
     looks: int = 2
+    has_twin: bool = False
 
     def images(self, seed: int) -> Path:
         """Return the folder of a seed's images."""

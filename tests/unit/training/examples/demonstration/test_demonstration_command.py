@@ -49,6 +49,7 @@ def plan(tmp_path_factory):
         window_batch=4,
         image_batch=2,
         pretraining_batch=4,
+        has_twin=True,
     )
 
 
