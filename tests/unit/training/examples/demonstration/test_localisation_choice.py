@@ -2,20 +2,38 @@
 
 import numpy as np
 import pytest
+import torch
 
 from mammoclip_core.bundles.demonstration import demonstration_bundle
 from mammoclip_core.manifest import read_manifest
+from mammoclip_core.networks.mammo_factor import factor_name, factor_shapes
 from training.examples.demonstration.answers import CLASS_ACTIVATION, FACTOR, Answers, Way
 from training.examples.demonstration.localisation_choice import (
     keep_the_better,
     pointing_share,
 )
+from training.factor.export import bundle_with_factor, write_factor
 from training.factor.localisation import LocalisedImage
 from training.measures.localisation import Detections
 
 FINDING = "suspicious_calcification"
 NONE = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0), truth=np.zeros((0, 4)))
 IMAGES = 100
+CELLS = 23 * 14
+"""Of the demonstration's feature map."""
+
+
+@pytest.fixture(scope="module")
+def both_ways(tmp_path_factory):
+    """A bundle that finds one finding in both ways."""
+    folder = tmp_path_factory.mktemp("both")
+    weights = {
+        factor_name(FINDING, name): torch.ones(shape)
+        for name, shape in factor_shapes(CELLS, 8).items()
+    }
+    write_factor(weights, folder / "factor.safetensors")
+    bundle_with_factor(demonstration_bundle(), folder / "factor.safetensors", folder / "bundle")
+    return folder / "bundle"
 
 
 def image(*lesions):
@@ -63,9 +81,11 @@ def test_pointing_at_a_small_lesion_beside_a_large_one_is_no_hit():
     ("ahead", "is_kept"),
     [((0.2, 0.1, 0.1), True), ((-0.1, 0.2, 0.0), True), ((0.1, -0.1, -0.02), False)],
 )
-def test_mammo_factor_stays_where_it_points_better_over_the_seeds(tmp_path, ahead, is_kept):
+def test_mammo_factor_stays_where_it_points_better_over_the_seeds(
+    both_ways, tmp_path, ahead, is_kept
+):
     keep_the_better(
-        demonstration_bundle(),
+        both_ways,
         [answers(by_factor=0.7 + more, by_class_activation=0.7) for more in ahead],
         tmp_path / "kept",
     )
