@@ -24,9 +24,8 @@ def test_table_has_the_best_number_of_each_kind_and_a_forest():
 
 @pytest.mark.long
 def test_no_number_and_no_forest_tells_what_varied_phantoms_have():
-    """Of 150 studies chance moves an AUC by some 0.02: on other seeds a forest has 0.67 to 0.75."""
     table = baseline_table(Family.VARIED, [79], 150)
 
     for finding, aucs in table.items():
-        assert aucs[FOREST] <= MOST[finding] + 0.02
+        assert aucs[FOREST] <= MOST[finding]
         assert max(aucs.values()) <= MOST[finding] + 0.03  # the best of many, on these pictures
