@@ -34,7 +34,7 @@ ROUND: Final = "round"
 """Form of the calcifications of a benign group."""
 
 VARIED_LOOKS: Final[Mapping[str, tuple[float, float, float, float, float, float]]] = {
-    ROUND: (0.45, 0.85, 1.0, 1.15, 380.0, 900.0),
+    ROUND: (0.45, 0.85, 1.0, 1.15, 380.0, 950.0),
     "coarse heterogeneous": (0.65, 1.25, 1.7, 2.8, 380.0, 900.0),
     "fine pleomorphic": (0.6, 1.5, 1.6, 4.5, 330.0, 950.0),
     "fine linear": (0.9, 1.7, 3.2, 5.0, 380.0, 900.0),
@@ -54,8 +54,15 @@ VARIED_SPECKS: Final[Mapping[str, tuple[int, int]]] = {
 _GLAND_SHARES: Final = ((0.085, 0.055), (0.265, 0.085), (0.52, 0.105), (0.79, 0.10))
 """Mean and standard deviation of the share of gland in what readers call A to D."""
 
-_GROUP_COUNTS: Final = (0.04, 0.46, 0.33, 0.17)
-"""How often a breast has 0, 1, 2 or 3 groups of calcifications; a suspicious one is one of them."""
+_BENIGN_GROUPS: Final = (0.04, 0.46, 0.33, 0.17)
+"""How often a breast has 0, 1, 2 or 3 groups of benign calcifications."""
+
+_IN_PLACE_OF_BENIGN: Final = 0.5
+"""How often a suspicious group takes the place of one of several benign ones.
+
+Else it stands beside them. A counter of round dots sees about a third of the calcifications of a
+suspicious group: so what it counts is much the same with and without one.
+"""
 
 _DISTRIBUTIONS: Final = ("grouped", "linear", "segmental")
 _DISTRIBUTION_FREQUENCIES: Final = (0.6, 0.2, 0.2)
@@ -94,15 +101,14 @@ def _draw_breast(laterality: str, share: float, generator: np.random.Generator) 
     if generator.random() < 0.5:
         kinds = KINDS[generator.choice(len(KINDS), p=[frequency for frequency, _ in KINDS])][1]
     is_suspicious = Attribute.SUSPICIOUS_CALCIFICATION in kinds
-    frequencies = np.array(_GROUP_COUNTS)
-    if is_suspicious:
-        frequencies[0] = 0.0
-    groups = int(generator.choice(len(frequencies), p=frequencies / frequencies.sum()))
+    benign = int(generator.choice(len(_BENIGN_GROUPS), p=_BENIGN_GROUPS))
+    if is_suspicious and benign > 1 and generator.random() < _IN_PLACE_OF_BENIGN:
+        benign -= 1
     return Breast(
         laterality=laterality,
         gland_share=float(np.clip(share + generator.normal(0.0, 0.015), 0.02, 0.92)),
         lesions=tuple(_DRAW[kind](generator) for kind in kinds),
-        benign=tuple(_draw_benign(generator) for _ in range(groups - is_suspicious)),
+        benign=tuple(_draw_benign(generator) for _ in range(benign)),
     )
 
 

@@ -33,7 +33,7 @@ from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
 from training.whole_file import whole_file
 
-_VERSIONS: Final = {True: VERSION, False: "2.1.0-phantoms"}
+_VERSIONS: Final = {True: VERSION, False: "2.1.1-phantoms"}
 """Of weights that know plain phantoms alone, and of others."""
 
 ENCODER_NAME: Final = "encoder.pt"
