@@ -1,8 +1,9 @@
 """Patients of the varied family: what a counter of bright dots cannot tell apart.
 
 Every line of machines has its own sharpness, noise and tone; the gland's shares of neighbouring
-density classes overlap as readers' do; nearly every breast has groups of calcifications, and what
-is suspicious of them is their form, never their number, place, size or brightness.
+density classes overlap as readers' do; nearly every breast has groups of benign calcifications,
+and what is suspicious of a group is its form, never its place, size or brightness, nor how many
+dots are counted.
 """
 
 from collections.abc import Mapping
