@@ -17,10 +17,11 @@ SKIP_OPTION: Final = "--skip-unreadable"
 """The option of commands that leaves such pictures out."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_OF_ONE_VALUE: Final = 64
-"""More kinds of byte than a picture of one value has, be it of four channels of 16 bits."""
+_SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Of a pixel, by the PNG's color type (PNG, third edition, 11.2.1)."""
 
-_INFLATED_AT_ONCE: Final = 1 << 14
+_HEADER_BYTES: Final = 13
+_INFLATED_AT_ONCE: Final = 1 << 20
 _THREADS: Final = 8
 _NAMED: Final = 10
 
@@ -28,8 +29,8 @@ _NAMED: Final = 10
 def unusable_pictures(files: Iterable[Path]) -> dict[Path, str]:
     """Return the files that cannot be used, each with the reason, in their order.
 
-    A PNG is checked by the checksums of its parts, and by as much of its content as tells that it
-    is not blank, which takes a small part of its decoding; any other file is read.
+    Each is read as training will read it, and a PNG's checksums are compared besides: its decoder
+    does not look at them.
     """
     distinct = list(dict.fromkeys(files))
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -94,7 +95,7 @@ def _content_fault(path: Path) -> str:
         content = stream.read() if stream.read(len(_PNG)) == _PNG else b""
     if content:
         fault = _png_fault(content)
-        if fault or _is_surely_varied(content):
+        if fault:
             return fault
     values = read_image(path).values[FRAME_PIXELS:-FRAME_PIXELS, FRAME_PIXELS:-FRAME_PIXELS]
     return "all its pixels have the same value" if values.min() == values.max() else ""
@@ -107,27 +108,32 @@ def _png_fault(content: bytes) -> str:
         if zlib.crc32(kind + body) != checksum:
             return "the PNG is damaged: a checksum is wrong"
         kinds.append(kind)
+        if kind == b"IHDR" and len(body) != _HEADER_BYTES:
+            return "the PNG is damaged: its header has another length"
     if not kinds or kinds[0] != b"IHDR" or kinds[-1] != b"IEND":
         return "the PNG is cut off"
-    return "" if b"IDAT" in kinds else "the PNG holds no picture"
+    if b"IDAT" not in kinds:
+        return "the PNG holds no picture"
+    return "the PNG is damaged: lines of its picture are missing" if _lacks_lines(content) else ""
 
 
-def _is_surely_varied(content: bytes) -> bool:
-    """Tell that a PNG has pixels of several values, without decoding it where that is plain.
+def _lacks_lines(content: bytes) -> bool:
+    """Tell whether there are fewer bytes than its size asks for (PNG, third edition, 7.2).
 
-    Before it is compressed, a picture of one value has few kinds of byte, by whatever filter its
-    lines are written: that of the filter, the value's bytes, their halves and 0 (PNG, third
-    edition, 9.2).
+    Its decoder leaves black what is missing. An interlaced picture has more bytes than counted
+    here, by those of its filters: of it, a little may be missing.
     """
-    inflated, seen = zlib.decompressobj(), set[int]()
+    inflated, count = zlib.decompressobj(), 0
+    columns, rows, bits, color = 0, 0, 0, 0
     for kind, body, _ in _png_parts(content):
+        if kind == b"IHDR":
+            columns, rows, bits, color = struct.unpack_from(">IIBB", body)
         waiting = body if kind == b"IDAT" else b""
         while waiting:
-            seen.update(inflated.decompress(waiting, _INFLATED_AT_ONCE))
-            if len(seen) > _OF_ONE_VALUE:
-                return True
+            count += len(inflated.decompress(waiting, _INFLATED_AT_ONCE))
             waiting = inflated.unconsumed_tail
-    return False
+    count += len(inflated.flush())
+    return count < rows * (1 + (columns * bits * _SAMPLES.get(color, 1) + 7) // 8)
 
 
 def _png_parts(content: bytes) -> Iterator[tuple[bytes, bytes, int]]:

@@ -1,6 +1,7 @@
 """Every kind of unusable picture is told before training begins."""
 
 import os
+import struct
 import zlib
 
 import cv2
@@ -108,3 +109,65 @@ def test_what_is_left_out_is_said(picture, tmp_path):
     assert gone == {tmp_path / "gone.png"}
     assert "1 of 2 pictures are left out" in said[0]
     assert os.fspath(tmp_path / "gone.png") in said[0]
+
+
+def parts_of(content):
+    """Return the parts of a PNG, kind and body."""
+    place, parts = 8, []
+    while place < len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        parts.append((kind, content[place + 8 : place + 8 + length]))
+        place += 12 + length
+    return parts
+
+
+def with_lines(picture, change):
+    """Change the filtered lines of a PNG; every checksum is right."""
+    parts = parts_of(picture.read_bytes())
+    lines = zlib.decompress(b"".join(body for kind, body in parts if kind == b"IDAT"))
+    changed = [
+        parts[0],
+        (b"IDAT", zlib.compress(change(lines))),
+        (b"IEND", b""),
+    ]
+    picture.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            for kind, body in changed
+        )
+    )
+
+
+def test_png_is_not_named_for_being_written_anew(picture):
+    with_lines(picture, lambda lines: lines)
+
+    assert unusable_pictures([picture]) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda lines: lines[: len(lines) // 2], id="lines are missing"),
+        pytest.param(lambda lines: lines[:810] + b"\x09" + lines[811:], id="filter is unknown"),
+    ],
+)
+def test_png_whose_lines_cannot_be_read_is_named(picture, change):
+    with_lines(picture, change)
+
+    assert list(unusable_pictures([picture])) == [picture]
+
+
+def test_picture_that_no_step_could_use_is_named(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 255, (90, 80, 4)).astype(np.uint8)
+    color = Image.fromarray(noise[..., :3])
+    color.save(tmp_path / "color.png")
+    color.convert("P").save(tmp_path / "palette.png")
+    Image.fromarray(noise).save(tmp_path / "transparent.png")
+    Image.fromarray(noise[..., :2]).save(tmp_path / "grey and alpha.png")
+    frames = [Image.fromarray(noise[..., channel]) for channel in range(2)]
+    frames[0].save(tmp_path / "animated.png", save_all=True, append_images=frames[1:])
+    frames[0].resize((4, 4)).save(tmp_path / "small.png")
+    files = sorted(tmp_path.iterdir())
+
+    assert list(unusable_pictures(files)) == files
