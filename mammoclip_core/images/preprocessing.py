@@ -194,9 +194,18 @@ def _already_prepared(image: StoredImage, preprocessing: Preprocessing) -> Prepa
         ),
         source_rows=image.rows,
         source_columns=image.columns,
-        grey=grey,
+        grey=_eight_bits(grey),
         remark=image.remark,
     )
+
+
+def _eight_bits(grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """Spread values of more bits over 8: how many of them a picture uses, its file does not say."""
+    if grey.dtype == np.uint8:
+        return grey
+    lowest, highest = int(grey.min()), int(grey.max())
+    levels = (grey.astype(np.float32) - lowest) * np.float32(255 / max(highest - lowest, 1))
+    return np.round(levels).astype(np.uint8)
 
 
 def to_grey(image: StoredImage) -> NDArray[np.uint8]:

@@ -48,6 +48,24 @@ def test_array_shows_what_the_pictures_show(pictures: Path, tmp_path: Path) -> N
         torch.testing.assert_close(source(name), folder(name), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("size", [SIZE, (1520, 912), (150, 100)])
+def test_picture_of_more_bits_is_the_same_in_the_array(
+    tmp_path: Path, size: tuple[int, int], bits: int
+) -> None:
+    (tmp_path / "png").mkdir()
+    values = np.random.default_rng(bits).random(size)
+    smooth = cv2.GaussianBlur(values, (0, 0), 2) * (2**bits - 1)
+    cv2.imwrite(str(tmp_path / "png" / "a.png"), smooth.astype(np.uint16))
+
+    code, output = pack(tmp_path / "png", tmp_path / "array")
+
+    assert code == 0, output
+    shown = PictureFolder(tmp_path / "png", SIZE)("a.png")
+    packed = image_source(tmp_path / "array", SIZE)("a.png")
+    torch.testing.assert_close(packed, shown, rtol=0, atol=1 / 255)
+
+
 def test_run_that_was_stopped_goes_on_and_makes_nothing_again(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
