@@ -1,8 +1,9 @@
 """The demonstration bundle: small weights, trained on synthetic phantoms, in the package."""
 
-import shutil
 from pathlib import Path
 from typing import Final
+
+from mammoclip_core.bundles.folder_copy import copy_folder
 
 _FOLDER: Final = Path(__file__).parents[1] / "demonstration_bundle"
 
@@ -14,4 +15,4 @@ def demonstration_bundle() -> Path:
 
 def copy_demonstration_bundle(folder: Path) -> None:
     """Write a copy of the demonstration bundle into an existing empty folder."""
-    shutil.copytree(_FOLDER, folder, dirs_exist_ok=True)
+    copy_folder(_FOLDER, folder)

@@ -1,6 +1,5 @@
 """A bundle written: weights, prompts and tokenizer first, the manifest with their digest last."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from mammoclip_core.bundles.folder_copy import copy_folder
 from mammoclip_core.bundles.tensor_names import listed
 from mammoclip_core.bundles.tensors import PROMPTS_SHA256
 from mammoclip_core.errors import BundleError
@@ -57,7 +57,8 @@ def write_arrays(
     """
     _require_finite({**tensors, **prompts})
     if tokenizer_folder is not None:
-        shutil.copytree(tokenizer_folder, folder / TOKENIZER_FOLDER)
+        (folder / TOKENIZER_FOLDER).mkdir()
+        copy_folder(tokenizer_folder, folder / TOKENIZER_FOLDER)
     _save(prompts, folder / PROMPTS_NAME, None)
     digest = file_sha256(folder / PROMPTS_NAME)
     _save(tensors, folder / WEIGHTS_NAME, {PROMPTS_SHA256: digest})

@@ -1,10 +1,10 @@
 """A bundle made from another one: with a further head, or with calibrations and thresholds."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from mammoclip_core.bundles.folder_copy import copy_folder
 from mammoclip_core.bundles.tensors import check_weights, declared, head_prefix
 from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import (
@@ -85,7 +85,7 @@ def with_findings(bundle: Path, entries: Mapping[str, FindingEntry], out: Path) 
     )
     with declared(bundle):
         check_weights(bundle / WEIGHTS_NAME, manifest)
-        with making_bundle(out) as folder:
-            shutil.copytree(bundle, folder, dirs_exist_ok=True)
-            write_manifest(changed, folder)
+    with making_bundle(out) as folder:
+        copy_folder(bundle, folder)
+        write_manifest(changed, folder)
     return changed

@@ -1,5 +1,7 @@
 """Calibration finds the truth where it is known, and the engine says and uses it."""
 
+import resource
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from mammoclip_core.analysis.engine import ImageToAnalyse, StudyRequest
 from mammoclip_core.analysis.interpretation import calibrated
 from mammoclip_core.engines.choice import load_engine
 from mammoclip_core.engines.computing_options import EngineName
+from mammoclip_core.errors import BundleError
 from mammoclip_core.lexicon import MASS
 from mammoclip_core.manifest import read_manifest
 from training.downstream.bundle_scores import bundle_scores
@@ -146,3 +149,15 @@ def test_engine_says_probability_and_uses_the_threshold(small_bundle, pictures, 
     assert above[labels == 1].mean() == point.sensitivity
     assert engine.manifest.finding("mass").operating_point == entry.operating_point
     assert read_manifest(tmp_path / "bundle").version.endswith("+calibrated")
+
+
+def test_disk_that_is_full_is_not_laid_to_the_bundle_that_is_calibrated(small_bundle, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(BundleError, match=r"cannot be copied to .*File too large"):
+            with_findings(small_bundle, {}, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert list(tmp_path.iterdir()) == []
