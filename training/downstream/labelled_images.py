@@ -14,7 +14,14 @@ from training.data.mapped_table import read_mapped
 from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
-from training.data.table_mapping import HELD_OUT, TEST, TRAINING, UNKNOWN, TableMapping
+from training.data.table_mapping import (
+    HELD_OUT,
+    TEST,
+    TRAINING,
+    UNKNOWN,
+    TableMapping,
+    read_mapping,
+)
 from training.data.table_reading import read_cells, read_table
 from training.downstream.tasks import DataSet
 from training.errors import TableError
@@ -28,6 +35,9 @@ _RSNA_FOLDS: Final = 4
 _RSNA_TEST_FOLD: Final = 0
 _RSNA_UNUSED_FOLD: Final = 3
 """The published evaluation trains on folds 1 and 2 and never looks at this one."""
+
+_VINDR_BREASTS: Final = frozenset({"study_id", "image_id", "breast_birads", "breast_density"})
+"""What VinDr-Mammo's table of breasts has, also when `prepare` has added names of pictures."""
 
 _OWN_TEST_FOLD: Final = 0
 
@@ -106,7 +116,7 @@ def read_labelled(
     may_be_missing: bool = False,
     mapping: TableMapping | None = None,
 ) -> LabelledImages:
-    """Read a table of VinDr-Mammo's findings, of RSNA, or of your own, and find its images.
+    """Read a table of VinDr-Mammo's findings or breasts, of RSNA, or of your own, and find images.
 
     A table of your own has the columns ``file`` and ``patient_id``, any of ``mass``,
     ``suspicious_calcification``, ``malignancy`` (0 or 1) and ``density`` (A to D), and may have
@@ -137,6 +147,9 @@ def read_labelled(
         return _read_vindr(table, folders, seed, may_be_missing=may_be_missing)
     if "difficult_negative_case" in head:
         return _read_rsna(table, folders, seed, may_be_missing=may_be_missing)
+    if head >= _VINDR_BREASTS:
+        vindr = read_mapping("vindr")
+        return _read_mapped(table, vindr, folders, seed, may_be_missing=may_be_missing)
     if head & {"file", "image"}:
         return _read_own(table, folders, seed, may_be_missing=may_be_missing)
     raise TableError(

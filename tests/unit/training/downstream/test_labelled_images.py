@@ -60,6 +60,25 @@ def test_rows_are_published_cases_and_images_ours(vindr):
     assert honest.test.labels[0] == 1  # the finding counts where rows contradict each other
 
 
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_table_of_breasts_is_read_by_itself(tmp_path, is_prepared):
+    head = "study_id,series_id,image_id,laterality,view_position,height,width"
+    rows = [f"{head},breast_birads,breast_density,split{',image' if is_prepared else ''}"]
+    for study in range(12):
+        image, split = f"i{study}", "test" if study >= 10 else "training"
+        touch(tmp_path, f"st{study}/{image}.png")
+        rows.append(
+            f"st{study},s,{image},L,CC,100,80,BI-RADS {study % 5 + 1},"
+            f"DENSITY {'ABCD'[study % 4]},{split}"
+            + (f",st{study}/{image}.png" if is_prepared else "")
+        )
+
+    data = read_labelled(write(tmp_path, "breasts.csv", rows), [tmp_path])
+
+    assert data.images["density"].tolist() == [0, 1, 2, 3] * 3
+    assert data.images["part"].eq("test").sum() == 2
+
+
 def test_published_training_counts_rows_and_weighs_them(vindr):
     division = divide(read_labelled(vindr, [vindr.parent]), MASS, Protocol.PUBLISHED)
 
