@@ -113,13 +113,18 @@ class Journal:
 
     @property
     def is_searched(self) -> bool:
-        """Tell whether all files have been found."""
-        return bool(self._count("fact WHERE name = 'searched'"))
+        """Tell whether all files have been found, studies among them."""
+        return self.studies > 0
 
     def keep_files(self, found: Iterable[FoundFile]) -> Iterator[int]:
-        """Keep the files that are found, each once, and yield their number from time to time."""
+        """Keep the files that are found, each once, and yield their number from time to time.
+
+        A search that did not end, or that found no study, is forgotten: its files may be others by
+        now.
+        """
         if self.is_searched:
             return
+        self._database.execute("DELETE FROM file")
         waiting: list[tuple[bytes, bytes, str, bool]] = []
         count = 0
         for file in found:
@@ -131,13 +136,11 @@ class Journal:
                 self._keep(waiting)
                 yield count
         self._keep(waiting)
-        self._database.execute("BEGIN")
+        # The studies come at once or not at all: where there are any, the search has ended.
         self._database.execute(
             "INSERT INTO study (name) SELECT study FROM file WHERE study != x''"
             " GROUP BY study ORDER BY MIN(number)"
         )
-        self._database.execute("INSERT INTO fact VALUES ('searched', 'yes')")
-        self._database.execute("COMMIT")
         yield count
 
     def _keep(self, waiting: list[tuple[bytes, bytes, str, bool]]) -> None:

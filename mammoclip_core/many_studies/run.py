@@ -114,6 +114,7 @@ def _run(
             for count in journal.keep_files(files_in(paths)):
                 progress.on_file(count)
             if not journal.studies and not journal.unused:
+                journal.delete()
                 raise NoStudiesError("no image was found: name folders, or a list of files (.txt)")
             resumed_at = journal.done
             progress.on_begin(journal.studies, resumed_at)
