@@ -1,6 +1,7 @@
 """Embeddings of the images of folders and lists, in one file or in several of limited size."""
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -100,9 +101,10 @@ def write_shards(
     Raises
     ------
     ShardError
-        A shard that is there was made of other files or otherwise.
+        A shard that is there was made of other files or otherwise, or lies behind the last one.
     """
     out.mkdir(parents=True, exist_ok=True)
+    _require_none_behind(out, len(range(0, len(paths), shard)))
     failures: dict[str, str] = {}
     for number, first in enumerate(range(0, len(paths), shard)):
         asked = paths[first : first + shard]
@@ -179,6 +181,23 @@ def _finished(path: Path) -> _Finished | None:
         )
     except _DAMAGED:
         return None
+
+
+def _require_none_behind(out: Path, count: int) -> None:
+    """Refuse shards whose number is none of those that are made now; raises ShardError."""
+    numbered = (
+        (int(match[1]), path)
+        for path in out.iterdir()
+        if (match := re.fullmatch(r"shard-([0-9]+)\.npz", path.name))
+    )
+    behind = [path for number, path in sorted(numbered) if number >= count]
+    if len(behind) == 1:
+        raise ShardError(f"{behind[0]} is of other files: choose another --out, or delete it")
+    if behind:
+        raise ShardError(
+            f"{behind[0]} and {len(behind) - 1} more after it are of other files: choose another"
+            " --out, or delete them"
+        )
 
 
 def _require_same(
