@@ -3,9 +3,12 @@
 Nothing is held but one folder's names: a folder of any number of studies takes the same memory.
 """
 
+import codecs
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +28,10 @@ MOST_PICTURES_OF_A_STUDY: Final = 50
 
 LIST_NAMES: Final = frozenset({".txt", ".lst", ".list"})
 """Suffixes of a text file of paths."""
+
+_HAS_NUL: Final = (
+    "a name with NUL characters: write the list in UTF-8, or in UTF-16 with a byte order mark"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,39 +56,61 @@ def files_in(paths: Iterable[Path]) -> Iterator[FoundFile]:
     """Find the images to analyse in folders, lists and among files, in a fixed order.
 
     A list is a text file (``.txt``, ``.lst``) of one path a line: files, folders or further
-    lists. Which images of a folder are taken is decided as by
+    lists, in UTF-8, or in UTF-16 with a byte order mark. Which images of a folder are taken is
+    decided as by
     `mammoclip_core.analysis.study_files.requests_from`, except that pictures are previews only
     where DICOM images lie in the same folder, and that a named file that is no readable image is
     passed over with its reason. An image of another SOP Class than mammograms is left away.
     """
     for path in paths:
-        if path.is_dir():
-            yield from _files_of_tree(path)
-        elif path.suffix.lower() in LIST_NAMES:
-            yield from _files_of_list(path, (path.resolve(),))
-        else:
-            yield _named(path)
+        yield from _files_of(path, ())
 
 
-def _files_of_list(path: Path, within: tuple[Path, ...]) -> Iterator[FoundFile]:
+def _files_of(path: Path, within: tuple[str, ...]) -> Iterator[FoundFile]:
+    if _is_folder(path):
+        yield from _files_of_tree(path)
+    elif path.suffix.lower() not in LIST_NAMES:
+        yield _named(path)
+    elif (place := os.path.realpath(path)) in within:
+        yield FoundFile(path=path, reason="a list that names itself", is_named=True)
+    else:
+        yield from _files_of_list(path, (*within, place))
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether a path is a folder; what cannot be looked at is none, and is named later."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _files_of_list(path: Path, within: tuple[str, ...]) -> Iterator[FoundFile]:
     try:
         stream = path.open("rb")
     except OSError as error:
         yield FoundFile(path=path, reason=_why(error), is_named=True)
         return
-    with stream:
-        for number, line in enumerate(stream):
-            text = line.removeprefix(b"\xef\xbb\xbf" if number == 0 else b"").rstrip(b"\r\n")
-            if not text.strip():
-                continue
-            entry = Path(os.fsdecode(text))
-            if entry.suffix.lower() not in LIST_NAMES:
-                yield from _files_of_tree(entry) if entry.is_dir() else (_named(entry),)
-            elif entry.resolve() in within:
-                reason = "a list that names itself"
-                yield FoundFile(path=entry, reason=reason, is_named=True)
-            else:
-                yield from _files_of_list(entry, (*within, entry.resolve()))
+    with _text_of(stream) as lines:
+        for line in lines:
+            entry = line.rstrip("\r\n")
+            if "\0" in entry:
+                shown = Path(entry.replace("\0", "\\x00"))
+                yield FoundFile(path=shown, reason=_HAS_NUL, is_named=True)
+            elif entry.strip():
+                yield from _files_of(Path(entry), within)
+
+
+def _text_of(stream: BufferedReader) -> TextIOWrapper:
+    """Decode a list by its byte order mark; without one, names of any bytes are what they are."""
+    start = stream.peek(3)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding, errors = "utf-16", "backslashreplace"
+    elif start.startswith(codecs.BOM_UTF8):
+        encoding, errors = "utf-8-sig", "surrogateescape"
+    else:
+        encoding, errors = sys.getfilesystemencoding(), "surrogateescape"
+    return TextIOWrapper(stream, encoding, errors, newline="\n")
 
 
 def _named(path: Path) -> FoundFile:
