@@ -64,8 +64,8 @@ def images(
 
     Example: mammoclip-predict images archive/ --out results.parquet --processes 2
 
-    Exit status: 0 if the table is written, 1 if every image in it failed or something is wrong, 2
-    for wrong usage.
+    Exit status: 0 if the table is written, 1 if no image in it has an answer or something is wrong,
+    2 for wrong usage.
     """
     with one_line_errors():
         from mammoclip_core.images.selection import Generated2D
@@ -100,7 +100,7 @@ def images(
             f"{counted(summary.unused, 'file')} passed over",
             err=True,
         )
-    if summary.failed and not summary.answered:
+    if not summary.answered:
         raise typer.Exit(1)
 
 

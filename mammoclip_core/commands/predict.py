@@ -1,5 +1,6 @@
 """mammoclip-predict: apply a bundle to image files, without a DICOM network."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -212,18 +213,23 @@ def embed(
         options = ComputingOptions(precision=precision)
         library = embedding_library(engine, device, options)
         model, _ = load_bundle(folder, library)
-        chosen, failures = to_embed(files)
+        chosen, passed_over = to_embed(files)
+        _say_failures(passed_over)
         with DecodingPool(doubts=0) as decoding:
             read = decoding.read_image if len(chosen) > 1 else read_image
             if shard:
                 facts = shard_facts(model.manifest, library.identity)
-                failures.update(write_shards(model, chosen, out, shard, facts=facts, read=read))
+                failures = write_shards(model, chosen, out, shard, facts=facts, read=read)
             else:
-                failures.update(write_embeddings(model, chosen, out, read))
+                failures = write_embeddings(model, chosen, out, read)
+        _say_failures(failures)
+    if passed_over or failures:
+        raise typer.Exit(1)
+
+
+def _say_failures(failures: Mapping[str, str]) -> None:
     for file, reason in failures.items():
         typer.echo(f"mammoclip-predict: {file}: {reason}", err=True)
-    if failures:
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.findings import EngineIdentity
 from mammoclip_core.images.image_file import ReadImage
 from mammoclip_core.manifest import Manifest
-from mammoclip_core.many_studies.finding_files import LIST_NAMES, files_in
+from mammoclip_core.many_studies.finding_files import LIST_NAMES, NoImagesError, files_in
 from mammoclip_core.many_studies.journal import as_text
 from mammoclip_core.many_studies.lasting_files import put_in_place
 
@@ -44,6 +44,11 @@ def to_embed(paths: Iterable[Path]) -> tuple[list[Path], dict[str, str]]:
     """Return the images of files, folders and lists, and why others are passed over.
 
     A file that is named itself is taken as it is: it fails when it is read.
+
+    Raises
+    ------
+    NoImagesError
+        There is nothing of either.
     """
     images: list[Path] = []
     failures: dict[str, str] = {}
@@ -56,6 +61,8 @@ def to_embed(paths: Iterable[Path]) -> tuple[list[Path], dict[str, str]]:
                 failures[as_text(str(found.path))] = found.reason
             else:
                 images.append(found.path)
+    if not images and not failures:
+        raise NoImagesError
     return images, failures
 
 

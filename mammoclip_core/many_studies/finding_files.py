@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mammoclip_core.analysis.study_files import is_wanted
-from mammoclip_core.errors import PixelError
+from mammoclip_core.errors import CoreError, PixelError
 from mammoclip_core.images.folder import (
     NO_STUDY,
     ImageFile,
@@ -32,6 +32,13 @@ LIST_NAMES: Final = frozenset({".txt", ".lst", ".list"})
 _HAS_NUL: Final = (
     "a name with NUL characters: write the list in UTF-8, or in UTF-16 with a byte order mark"
 )
+
+
+class NoImagesError(CoreError):
+    """Neither an image was found nor a file that is passed over."""
+
+    def __init__(self) -> None:
+        super().__init__("no image was found: name folders, or a list of files (.txt)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,10 +106,21 @@ class Journal:
             if name in kept and kept[name] != value:
                 raise JournalError(
                     f"{self.folder} is of a run with another {name} ({kept[name]}, now {value}):"
-                    " run with the same one, delete the folder to begin again, or choose another"
-                    " --out"
+                    f" run with the same one, delete {self.folder.name} to begin again, or choose"
+                    " another --out"
                 )
         self._remember(facts)
+
+    def require_same_working_folder(self) -> None:
+        """Compare the working folder with that of the search, if paths are relative to it.
+
+        Raises
+        ------
+        JournalError
+            They would name other files.
+        """
+        if self.is_searched and self._count("file WHERE substr(path, 1, 1) != x'2f'"):
+            self.agree(_working_folder())
 
     @property
     def is_searched(self) -> bool:
@@ -125,6 +136,7 @@ class Journal:
         if self.is_searched:
             return
         self._database.execute("DELETE FROM file")
+        self._remember(_working_folder())
         waiting: list[tuple[bytes, bytes, str, bool]] = []
         count = 0
         for file in found:
@@ -242,6 +254,10 @@ class Journal:
     def _count(self, what: str) -> int:
         (count,) = self._database.execute(f"SELECT COUNT(*) FROM {what}").fetchone()  # noqa: S608  of our own words
         return int(count)
+
+
+def _working_folder() -> dict[str, str]:
+    return {"working folder": as_text(str(Path.cwd()))}
 
 
 def packed(rows: Rows) -> bytes:

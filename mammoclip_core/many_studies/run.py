@@ -11,7 +11,7 @@ from typing import Any, Final
 from mammoclip_core.errors import ComputingError, CoreError
 from mammoclip_core.findings import ImageStatus
 from mammoclip_core.many_studies.engine_process import EngineOrder, EngineProcess, Failed, Ready
-from mammoclip_core.many_studies.finding_files import files_in
+from mammoclip_core.many_studies.finding_files import NoImagesError, files_in
 from mammoclip_core.many_studies.journal import Journal, JournalError, StudyToDo, as_text, packed
 from mammoclip_core.many_studies.tables import check_table, write_table
 
@@ -23,7 +23,7 @@ MOST_ATTEMPTS: Final = 3
 
 
 class NoStudiesError(CoreError):
-    """Nothing was found to analyse, or the table is there already."""
+    """A path does not exist, or the table is there already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,7 @@ def _run(
 ) -> RunSummary:
     with Journal(folder) as journal:
         journal.agree(_facts(paths, orders[0]))
+        journal.require_same_working_folder()
         engines = Engines(orders, journal)
         try:
             engines.start()
@@ -115,7 +116,7 @@ def _run(
                 progress.on_file(count)
             if not journal.studies and not journal.unused:
                 journal.delete()
-                raise NoStudiesError("no image was found: name folders, or a list of files (.txt)")
+                raise NoImagesError
             resumed_at = journal.done
             progress.on_begin(journal.studies, resumed_at)
             engines.answer(progress.on_study)
