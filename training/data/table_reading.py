@@ -179,13 +179,17 @@ def _parquet_cells(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(path).reset_index(drop=True)
+        frame = pd.read_parquet(path)
     except ImportError as error:
         raise TableError(
             f"{path}: to read Parquet, pyarrow is needed: pip install pyarrow"
         ) from error
     except (ValueError, OSError) as error:
         raise TableError(f"{path} cannot be read as a Parquet table: {error}") from error
+    named = [name for name in frame.index.names if name is not None and name not in frame]
+    if named:  # a column that was made the index
+        frame = frame.reset_index(named)
+    frame = frame.reset_index(drop=True)
     frame.columns = frame.columns.map(str)
     frame.index += 2
     return frame.map(_as_text)
