@@ -61,6 +61,8 @@ def find_listed(
 ) -> tuple[Path, ...]:
     """Return the files that a table gives by their paths below one of the folders.
 
+    Where there is no such file, backslashes part folders too: the table may come from Windows.
+
     Parameters
     ----------
     may_be_missing : bool
@@ -76,7 +78,10 @@ def find_listed(
     missing: list[str] = []
     for name in paths:
         within = [
-            place for root in roots if (place := (root / name).resolve()).is_relative_to(root)
+            place
+            for spelling in dict.fromkeys((name, name.replace("\\", "/")))
+            for root in roots
+            if (place := (root / spelling).resolve()).is_relative_to(root)
         ]
         there = [place for place in within if place.is_file()]
         if there or (within and may_be_missing):
