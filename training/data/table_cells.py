@@ -4,8 +4,12 @@ Each raises ValueError with the reason where the text is no such value.
 """
 
 import ast
+import re
+from typing import Final
 
 from training.data.table_reading import Check
+
+_AGE: Final = re.compile(r"([0-9]+(?:[.,][0-9]*)?)Y?")
 
 
 def text(cell: str) -> str:
@@ -67,6 +71,21 @@ def number(cell: str) -> float:
     if value in {float("inf"), float("-inf")}:
         raise ValueError(f"{cell!r} is not finite")
     return value
+
+
+def age(cell: str) -> float:
+    """Read an age in years, with a decimal comma or of DICOM's form (``063Y``) too.
+
+    An empty cell is NaN.
+    """
+    if not cell.strip():
+        return float("nan")
+    found = _AGE.fullmatch(cell.strip())
+    if found is None:
+        raise ValueError(
+            f"{cell!r} is no age in years, as 57, 57.5 or 063Y; leave it empty if it is unknown"
+        )
+    return float(found[1].replace(",", "."))
 
 
 def texts(cell: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from training.data.table_cells import (
+    age,
     any_text,
     flag,
     names,
@@ -89,7 +90,7 @@ VINDR_FINDINGS: Final = Format(
         "finding_birads": any_text,
         **dict.fromkeys(_CORNERS, number),
     },
-    optional=dict.fromkeys(_RESIZED, number),
+    optional={**dict.fromkeys(_RESIZED, number), "age": age},
     group="study_id",
     boxes=(_CORNERS, _RESIZED),
 )
@@ -167,6 +168,7 @@ PICTURES: Final = Format(
         "suspicious_calcification": _known_flag,
         "malignancy": _known_flag,
         "density": one_of("", "A", "B", "C", "D"),
+        "age": age,
     },
     group="patient_id",
     key=("image", "file"),

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.table_cells import side, texts, whole
+from training.data.table_cells import age, side, texts, whole
 from training.errors import SettingsError
 
 UNKNOWN: Final = -1
@@ -163,6 +163,8 @@ class TableMapping:
             return part_of(cell)
         if name == "fold":
             return str(whole(cell))
+        if name == "age":
+            age(cell)
         if name == "patient" and not cell:
             raise ValueError("is empty")
         return cell

@@ -13,6 +13,7 @@ from training.data.image_files import find_listed, find_named
 from training.data.mapped_table import read_mapped
 from training.data.picture_check import require_usable
 from training.data.splits import check_no_leak, group_folds
+from training.data.table_cells import age
 from training.data.table_formats import PICTURES, RSNA, VINDR_FINDINGS, image_labels
 from training.data.table_mapping import (
     HELD_OUT,
@@ -191,7 +192,7 @@ def _read_vindr(
             view=frame["view_position"],
             density=[DENSITIES.index(words[-1]) for words in frame["breast_density"]],
             machine=frame.get("machine_id", ""),
-            age=_ages(frame["age"]) if "age" in frame else np.nan,
+            age=frame.get("age", np.nan),
             mass=frame["Mass"],
             suspicious_calcification=frame["Suspicious_Calcification"],
         )
@@ -273,7 +274,7 @@ def _read_own(
         view=rows.get("view", ""),
         density=[_density(cell) for cell in rows["density"]] if "density" in rows else UNKNOWN,
         machine=rows.get("machine_id", ""),
-        age=_ages(rows["age"]) if "age" in rows else np.nan,
+        age=rows.get("age", np.nan),
         **{name: rows[name] for name in _FINDINGS if name in rows},
     )
     return LabelledImages(
@@ -308,7 +309,7 @@ def _read_mapped(
             part=part[frame["image"]],
             view=frame["view"],
             machine=frame["machine"],
-            age=_ages(frame["age"]),
+            age=[age(cell) for cell in frame["age"]],
             **labels,
         )
 
@@ -369,9 +370,3 @@ def _frame(**columns: Any) -> "pd.DataFrame":
 
 def _density(cell: str) -> int:
     return DENSITIES.index(cell) if cell and cell in DENSITIES else UNKNOWN
-
-
-def _ages(cells: "pd.Series[str]") -> list[float]:
-    """Read ages, of DICOM's form too (``063Y``); NaN where there is none."""
-    words = [cell.strip().removesuffix("Y") for cell in cells]
-    return [float(word) if word.replace(".", "", 1).isdigit() else np.nan for word in words]
