@@ -29,7 +29,8 @@ def captions(
 ) -> None:
     """Write an image-text table whose sentences say a table's labels in the words of BI-RADS.
 
-    Test patients are left out. Terms that the table does not give (shape, place) are drawn.
+    Test patients are left out. Terms that the table does not give (shape, place) are drawn; those
+    that it gives in words beyond the lexicon are left out, and counted.
 
     Example: mammoclip-train captions --table mass_case_description_train_set.csv
     --mapping cbis-ddsm --images CBIS-DDSM --out captions.csv

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from training.data.table_mapping import Join, Names, TableMapping, plain
+from training.data.table_cells import plain
+from training.data.table_mapping import Join, Names, TableMapping
 from training.data.table_reading import read_cells
 from training.errors import TableError
 

@@ -30,6 +30,7 @@ class MappedTable:
         ``image`` (position in `files`), ``patient``, ``laterality``, ``view``, ``split``
         (training, test, held out, or empty), ``age``, ``machine``, ``report``, and each label.
     images : DataFrame, one row an image, with the same columns
+        Terms are those of the image's first row that shows the finding.
     classes : label to its classes in their order, none of a yes or no
     notes : contradictions that a rule of the mapping resolved
     """
@@ -74,6 +75,10 @@ def read_mapped(
     _refuse(table, faults)
     how = {name: "first" for name in frame.columns if name != "image"}
     images = frame.groupby("image", sort=True).agg({**how, **dict.fromkeys(labels, "max")})
+    for name in [name for name in mapping.terms if name in labels]:
+        of_finding = [f"{name} {slot}" for slot in mapping.terms[name]]
+        shown = frame[frame[name] == 1].drop_duplicates("image").set_index("image")[of_finding]
+        images[of_finding] = shown.reindex(images.index, fill_value="")
     images = images.reset_index()
     if mapping.folds and not (frame["split"] != "").any():
         spread = images[next(iter(labels))].tolist() if labels else [0] * len(images)
@@ -108,8 +113,9 @@ def _meanings(
         frame[name] = _each(cells, column_of(cells, label.column), label.value, faults, UNKNOWN)
     frame["says"] = says_anything(cells, mapping)
     for name, slots in mapping.terms.items():
-        for slot, column in slots.items():
-            frame[f"{name} {slot}"] = cells[column].fillna("") if column in cells else ""
+        for slot, term in slots.items():
+            given = cells[term.column].fillna("") if term.column in cells else ""
+            frame[f"{name} {slot}"] = given
     return frame
 
 

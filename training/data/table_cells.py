@@ -12,6 +12,12 @@ from training.data.table_reading import Check
 _AGE: Final = re.compile(r"([0-9]+(?:[.,][0-9]*)?)Y?")
 
 
+def plain(cell: str) -> str:
+    """Return a word without case, spaces around it, and the ``.0`` of a whole number."""
+    word = cell.strip().casefold()
+    return word[:-2] if word.endswith(".0") and word[:-2].isdecimal() else word
+
+
 def text(cell: str) -> str:
     """Read a text that must be there."""
     if not cell:

@@ -7,7 +7,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from training.data.table_cells import age, side, texts, whole
+from training.data.mapped_terms import Term, terms_of
+from training.data.table_cells import age, plain, side, texts, whole
 from training.errors import SettingsError
 
 UNKNOWN: Final = -1
@@ -81,7 +82,7 @@ class Label:
     classes : words of the classes in their order; empty of a yes or no
     otherwise : what any other word means; None where it is an error
     optional : a table without the column just lacks the label
-    is_list : a cell holds a list of words, of which the highest counts
+    list_sign : what parts the words of a cell that holds several, of which the highest counts
     of_examination : rows of a second table say it of both breasts, whatever side they are about
     """
 
@@ -90,13 +91,14 @@ class Label:
     classes: tuple[str, ...] = ()
     otherwise: int | None = None
     optional: bool = False
-    is_list: bool = False
+    list_sign: str = ""
     of_examination: bool = False
 
     def value(self, cell: str) -> int:
         """Return what a cell says; raises ValueError where no word of the mapping fits."""
-        if self.is_list and cell.strip():
-            return max((self._value(word) for word in words_of(cell)), default=UNKNOWN)
+        if self.list_sign and cell.strip():
+            words = words_of(cell, self.list_sign)
+            return max((self._value(word) for word in words), default=UNKNOWN)
         return self._value(cell)
 
     def _value(self, cell: str) -> int:
@@ -134,7 +136,7 @@ class TableMapping:
     ----------
     columns : of `FIELDS`
     values : field to word to its meaning
-    terms : label to slot of the lexicon to column
+    terms : label to slot of the lexicon to its column and words
     files : name to split of files that are one table together; an empty split says nothing
     only : column to the words that are kept; other rows are left out
     """
@@ -143,7 +145,7 @@ class TableMapping:
     columns: Mapping[str, Names]
     labels: Mapping[str, Label]
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    terms: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    terms: Mapping[str, Mapping[str, Term]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, Names] = field(default_factory=dict)
     join: Join | None = None
@@ -177,15 +179,9 @@ def part_of(cell: str) -> str:
     return _SPLITS[cell.lower()]
 
 
-def plain(cell: str) -> str:
-    """Return a word without case, spaces around it, and the ``.0`` of a whole number."""
-    word = cell.strip().casefold()
-    return word[:-2] if word.endswith(".0") and word[:-2].isdecimal() else word
-
-
-def words_of(cell: str) -> tuple[str, ...]:
+def words_of(cell: str, sign: str) -> tuple[str, ...]:
     """Return the words of a list, ``['a', 'b']`` or ``a;b``; raises ValueError where it is none."""
-    return texts(cell.strip()) if cell.strip().startswith("[") else tuple(cell.split(";"))
+    return texts(cell.strip()) if cell.strip().startswith("[") else tuple(cell.split(sign))
 
 
 def shipped_mappings() -> tuple[str, ...]:
@@ -272,7 +268,7 @@ def _checked(name: str, content: Any) -> TableMapping:
         columns=columns,
         labels=labels,
         values=values,
-        terms=content.get("terms", {}),
+        terms=terms_of(content.get("terms", {}), labels),
         files=content.get("files", {}),
         only={
             key: tuple(map(plain, _names(item))) for key, item in content.get("only", {}).items()
@@ -310,6 +306,7 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
     for word, code in pairs:
         if codes.setdefault(plain(word), code) != code:
             raise ValueError(f"[labels.{name}]: {word!r} is given two meanings")
+    listed = given.get("list", False)
     otherwise = given.get("otherwise")
     if otherwise is not None and otherwise not in _OTHERWISE:
         raise ValueError(f"[labels.{name}]: otherwise is one of {', '.join(_OTHERWISE)}")
@@ -319,7 +316,7 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
         classes=classes,
         otherwise=None if otherwise is None else _OTHERWISE[otherwise],
         optional=bool(given.get("optional", False)),
-        is_list=bool(given.get("list", False)),
+        list_sign=listed if isinstance(listed, str) else ";" if listed else "",
         of_examination=bool(given.get("of_examination", False)),
     )
 

@@ -1,7 +1,7 @@
 """A table that a mapping reads, as the table of one's own that every command reads without one."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,8 +79,15 @@ def described(mapping: TableMapping, frame: "pd.DataFrame") -> str:
             lines += ["", f"[labels.{name}]", *_pairs([("column", name)])]
             lines += _pairs([("classes", list(label.classes))] if label.classes else [])
     for name, slots in mapping.terms.items():
-        lines += ["", f"[terms.{name}]", *_pairs((slot, f"{name} {slot}") for slot in slots)]
+        for slot, term in slots.items() if name in frame else ():
+            lines += ["", f"[terms.{name}.{slot}]", *_pairs([("column", f"{name} {slot}")])]
+            lines += [f"[terms.{name}.{slot}.words]", *_pairs(_quoted(term.words).items())]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(words: Mapping[str, str]) -> dict[str, str]:
+    """Write words as keys of TOML, which may have any letters in quotation marks."""
+    return {json.dumps(word, ensure_ascii=False): meaning for word, meaning in words.items()}
 
 
 def _pairs(given: Iterable[tuple[str, Any]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Sentences of a report from what is known of an image, in the words of BI-RADS, 5th edition."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -53,7 +54,7 @@ _LEXICON: Final[Mapping[Attribute, tuple[str, Mapping[str, tuple[str, ...]]]]] =
         },
     ),
     Attribute.SUSPICIOUS_CALCIFICATION: (
-        "{morphology} suspicious calcification in {distribution} distribution",
+        "{morphology} suspicious calcification [distribution: in {distribution} distribution]",
         {
             "morphology": (
                 "amorphous",
@@ -87,7 +88,7 @@ _LEXICON: Final[Mapping[Attribute, tuple[str, Mapping[str, tuple[str, ...]]]]] =
         {"extent": _EXTENTS, "place": PLACES},
     ),
     Attribute.GLOBAL_ASYMMETRY: (
-        "{extent} global asymmetry centred",
+        "{extent} global asymmetry [place: centred]",
         {"extent": _EXTENTS, "place": PLACES},
     ),
     Attribute.SUSPICIOUS_LYMPH_NODE: (
@@ -111,11 +112,20 @@ _LEXICON: Final[Mapping[Attribute, tuple[str, Mapping[str, tuple[str, ...]]]]] =
     ),
 }
 _POSITIVE: Final = (
-    "{finding} in the {place} of the {side} breast",
-    "the {side} breast shows {finding} in the {place}",
-    "{side} breast with {finding} in the {place}",
-    "there is {finding} in the {place} of the {side} breast",
+    ("{finding} in the {place} of the {side} breast", "{finding} in the {side} breast"),
+    ("the {side} breast shows {finding} in the {place}", "the {side} breast shows {finding}"),
+    ("{side} breast with {finding} in the {place}", "{side} breast with {finding}"),
+    (
+        "there is {finding} in the {place} of the {side} breast",
+        "there is {finding} in the {side} breast",
+    ),
 )
+"""Each with a place and without one."""
+
+_IF_SAID: Final = re.compile(r"\[(\w+): ([^]]*)\]")
+"""Words of a phrase that stand only if a term is said: ``[term: words]``."""
+
+_AND: Final = " and "
 _NEGATIVE: Final = (
     "no {noun} in the {side} breast",
     "there is no {noun} in the {side} breast",
@@ -147,7 +157,8 @@ class Observation:
     Attributes
     ----------
     terms : slot to word
-        Slots and words are those of `slots_of`.
+        Slots and words are those of `slots_of`, several words joined by ``and``; an empty one is
+        left out of sentences.
     """
 
     attribute: Attribute
@@ -156,7 +167,7 @@ class Observation:
     def __post_init__(self) -> None:
         slots = slots_of(self.attribute)
         for slot, word in self.terms.items():
-            if word not in slots.get(slot, ()):
+            if slot not in slots or (word and not set(word.split(_AND)) <= set(slots[slot])):
                 raise ValueError(f"the lexicon of {self.attribute} has no {slot} {word!r}")
 
 
@@ -169,8 +180,9 @@ def positive_sentences(observation: Observation, laterality: str) -> Iterator[st
     """Yield every sentence that says that a breast, L or R, shows this."""
     slots = slots_of(observation.attribute)
     known = [(observation.terms[s],) if s in observation.terms else slots[s] for s in slots]
-    for template, *words in product(_POSITIVE, *known):
-        yield _positive(observation.attribute, laterality, template, words)
+    for templates in _POSITIVE:
+        for words in product(*known):
+            yield _positive(observation.attribute, laterality, templates, words)
 
 
 def negative_sentences(attribute: Attribute, laterality: str) -> Iterator[str]:
@@ -208,14 +220,18 @@ def _draw_positive(
     for slot, choices in slots_of(observation.attribute).items():
         drawn = choices[generator.integers(len(choices))]
         words.append(observation.terms.get(slot, drawn))
-    template = _POSITIVE[generator.integers(len(_POSITIVE))]
-    return _positive(observation.attribute, laterality, template, words)
+    templates = _POSITIVE[generator.integers(len(_POSITIVE))]
+    return _positive(observation.attribute, laterality, templates, words)
 
 
-def _positive(attribute: Attribute, laterality: str, template: str, words: Sequence[str]) -> str:
+def _positive(
+    attribute: Attribute, laterality: str, templates: tuple[str, str], words: Sequence[str]
+) -> str:
     phrase, slots = _LEXICON[attribute]
     chosen = dict(zip(slots, words, strict=True))
-    finding = phrase.format(**chosen)
+    template = templates[0 if chosen["place"] else 1]
+    finding = _IF_SAID.sub(lambda found: found[2] if chosen[found[1]] else "", phrase)
+    finding = finding.format(**chosen)
     (sentence,) = clean_section(
         template.format(finding=finding, place=chosen["place"], side=_SIDES[laterality])
     )

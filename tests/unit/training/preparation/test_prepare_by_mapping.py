@@ -99,7 +99,9 @@ def test_captions_are_written_of_a_prepared_table(tmp_path):
 
     write_captions(out / table.name, own, out / "png", tmp_path / "captions.csv")
 
-    assert "oval" in (tmp_path / "captions.csv").read_text(encoding="utf-8")
+    written = (tmp_path / "captions.csv").read_text(encoding="utf-8")
+    assert "oval circumscribed" in written
+    assert written.count("suspicious calcification") == written.count("in grouped distribution")
     records = read_image_text_table(tmp_path / "captions.csv")
     names = [name for record in records for view in record.images.values() for name in view]
     assert names

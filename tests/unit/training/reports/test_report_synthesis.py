@@ -6,6 +6,7 @@ from training.reports.report_synthesis import (
     Observation,
     negative_sentences,
     positive_sentences,
+    slots_of,
     synthesize_report,
 )
 from training.reports.report_text import clean_section
@@ -85,3 +86,26 @@ def test_report_without_a_finding_is_all_denials() -> None:
 def test_term_beyond_the_lexicon_is_refused(terms: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="lexicon of Mass"):
         Observation(attribute=Attribute.MASS, terms=terms)
+
+
+@pytest.mark.parametrize("attribute", Attribute)
+def test_term_that_is_left_out_leaves_a_whole_sentence(attribute: Attribute) -> None:
+    terms = dict.fromkeys(slots_of(attribute), "")
+    sentences = list(positive_sentences(Observation(attribute=attribute, terms=terms), "R"))
+
+    noun = attribute.lower()
+    view = " on one view" if attribute is Attribute.ASYMMETRY else ""
+    assert sentences == [
+        f"{noun}{view} in the right breast",
+        f"the right breast shows {noun}{view}",
+        f"right breast with {noun}{view}",
+        f"there is {noun}{view} in the right breast",
+    ]
+
+
+def test_several_words_of_a_term_are_all_said() -> None:
+    mass = Observation(attribute=Attribute.MASS, terms={"margin": "indistinct and spiculated"})
+
+    assert all(" indistinct and spiculated " in one for one in positive_sentences(mass, "L"))
+    with pytest.raises(ValueError, match="lexicon of Mass"):
+        Observation(attribute=Attribute.MASS, terms={"margin": "indistinct and square"})
