@@ -2,17 +2,22 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.networks.tokenizer_files import TOKENIZER_FILES
 from mammoclip_core.published.convert import convert
 from training.data.breast_records import read_image_text_table
+from training.data.data_facts import contents_sha256
+from training.data.image_files import find_named
+from training.data.image_source import NAMES_NAME, is_picture_folder
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
+from training.downstream.labelled_images import read_labelled
 from training.errors import TableError
 from training.evaluation.bundle_evaluation import EvaluationOrder, evaluate
 from training.evaluation.comparison_runs import Runs, compare_runs
@@ -98,9 +103,9 @@ def compare(order: ComparisonOrder) -> Comparison:
     Raises
     ------
     SettingsError
-        The folder holds a comparison of something else.
+        The folder holds a comparison of something else: other settings, tables or pictures.
     TableError
-        A patient is trained on and judged by.
+        A patient is trained on and judged by, or a picture to judge by is missing.
     CoreError
         A table, an image or a setting is of no use.
     """
@@ -112,6 +117,8 @@ def compare(order: ComparisonOrder) -> Comparison:
         facts={
             "reports": file_sha256(order.data.reports),
             "findings": file_sha256(order.data.findings),
+            "pictures": contents_sha256(_pictures(order.data)),
+            "tokenizer": contents_sha256(_existing(order.tokenizer, TOKENIZER_FILES)),
             "settings": order.settings,
             "probe epochs": str(order.probe_epochs),
         },
@@ -138,6 +145,34 @@ def _require_apart(data: ComparisonData) -> None:
             f"{len(shared)} patients of {data.reports} are in the test part of {data.findings}, "
             f"{shared[0]} among them: a model must not be judged by what it was trained on"
         )
+
+
+def _pictures(data: ComparisonData) -> list[Path]:
+    """Return the files that models are shown, in the order of the tables."""
+    folder = data.images[0]
+    names = dict.fromkeys(
+        Path(name)
+        for record in read_image_text_table(data.reports)
+        for own in record.images.values()
+        for name in own
+    )
+    learnt = _existing(folder, names)
+    if not is_picture_folder(folder):
+        # An array is pretrained on; retrieval looks for the pictures themselves.
+        asked = find_named(
+            data.images,
+            [name.parent.name for name in names],
+            [name.stem for name in names],
+            data.reports,
+            may_be_missing=True,
+        )
+        learnt = [folder / NAMES_NAME, *(file for file in asked if file.is_file())]
+    return [*learnt, *read_labelled(data.findings, data.images).files]
+
+
+def _existing(folder: Path, names: Iterable[str | Path]) -> list[Path]:
+    """Return the files that are there; pretraining names those that are not."""
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> Figures:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from training.evaluation.comparison import ComparisonData, ComparisonOrder, comp
 from training.evaluation.comparison_table import Comparison, paired_difference, write_comparison
 from training.phantoms.family import Family
 from training.phantoms.writing import Order, write_phantoms
+from training.preparation.picture_array import PackOrder, pack_pictures
+from training.terminal import progress
 
 SMALL = (
     f"--config tiny --model.network.rows {SIZE[0]} --model.network.columns {SIZE[1]} "
@@ -56,10 +59,10 @@ def test_table_has_only_figures_that_every_model_has(tmp_path: Path) -> None:
     assert kept == [{"AUROC": 0.7}, {"AUROC": None}]
 
 
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the tables of phantoms, without pictures."""
-    folder = tmp_path_factory.mktemp("tables")
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """Folder with the tables of phantoms, their pictures and a tokenizer."""
+    folder = tmp_path / "tables"
     write_phantoms(
         Order(
             family=Family.PLAIN,
@@ -68,9 +71,9 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
             out=folder,
             rows=SIZE[0],
             columns=SIZE[1],
-            with_pictures=False,
         )
     )
+    (folder / "vocab.txt").write_text("[UNK]\nmass\n")
     return folder
 
 
@@ -79,7 +82,7 @@ def order_of(tables: Path, out: Path, way: str) -> ComparisonOrder:
     data = ComparisonData(
         reports=tables / "image_text.csv",
         findings=tables / "finding_annotations.csv",
-        images=(tables,),
+        images=(tables / "png",),
     )
     return ComparisonOrder(data=data, ways={"other": way}, settings="", tokenizer=tables, out=out)
 
@@ -114,8 +117,11 @@ def test_command_compares_on_phantoms_and_trains_no_model_twice(
     monkeypatch.setattr("training.evaluation.comparison.pretrain", None)
     again = CliRunner().invoke(app, arguments)
     other = CliRunner().invoke(app, [*arguments[:-1], f"{SMALL} --model.weight_decay 0.1"])
+    next((tmp_path / "phantoms" / "test" / "png").glob("*/*.png")).write_bytes(b"other")
+    changed = CliRunner().invoke(app, arguments)
 
     assert (first.exit_code, again.exit_code, other.exit_code) == (0, 0, 1), first.output
+    assert "holds a comparison with other pictures: choose another --out" in changed.output
     assert "| image to report retrieval, zero-shot, recall@1 |" in table
     assert (tmp_path / "comparison.md").read_text() == table
     assert "holds a comparison with other settings: choose another --out" in other.output
@@ -126,11 +132,53 @@ def test_command_compares_on_phantoms_and_trains_no_model_twice(
     assert stated == [{}, {"label_weight": "0.5"}]
 
 
-def test_folder_of_another_way_of_the_same_name_is_refused(
-    tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let models learn from and be judged by the same patients, and train none."""
     monkeypatch.setattr("training.evaluation.comparison._require_apart", lambda data: None)
     monkeypatch.setattr("training.evaluation.comparison._judged", lambda *_: {"AUROC": 0.5})
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("changed", "named"), [("png/*/*.png", "pictures"), ("vocab.txt", "tokenizer")]
+)
+def test_folder_of_other_contents_under_the_same_names_is_refused(
+    tables: Path, tmp_path: Path, changed: str, named: str
+) -> None:
+    order = order_of(tables, tmp_path / "out", "")
+    compare(order)
+    compare(order)  # nothing has changed
+    with next(tables.glob(changed)).open("ab") as stream:
+        stream.write(b"other")
+
+    with pytest.raises(SettingsError, match=f"comparison with other {named}: choose another --out"):
+        compare(order)
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_are_known_wherever_they_lie(tables: Path, tmp_path: Path) -> None:
+    compare(order_of(tables, tmp_path / "out", ""))
+
+    compare(order_of(tables.rename(tmp_path / "moved"), tmp_path / "out", ""))
+
+
+@pytest.mark.usefixtures("quick")
+def test_array_is_known_by_what_its_pictures_held(tables: Path, tmp_path: Path) -> None:
+    array = tmp_path / "array"
+    pack_pictures(PackOrder(source=tables / "png", out=array, size=SIZE), progress)
+    order = order_of(tables, tmp_path / "out", "")
+    order = replace(order, data=replace(order.data, images=(array, tables / "png")))
+    compare(order)
+    names = json.loads((array / "images.json").read_text())
+    (array / "images.json").write_text(json.dumps(dict.fromkeys(names, "other")))
+
+    with pytest.raises(SettingsError, match="comparison with other pictures"):
+        compare(order)
+
+
+@pytest.mark.usefixtures("quick")
+def test_folder_of_another_way_of_the_same_name_is_refused(tables: Path, tmp_path: Path) -> None:
     compare(order_of(tables, tmp_path, "--model.learning_rate 0.1"))
 
     with pytest.raises(SettingsError, match="other other: choose another --out"):
