@@ -19,6 +19,7 @@ import typer
 
 from mammoclip_core.file_digest import file_sha256
 from training.data.augmentation import PLAIN
+from training.data.data_facts import contents_sha256
 from training.data.image_source import MAPS_NAME, NAMES_NAME, ImageArray, MapArray
 from training.errors import SettingsError
 from training.evaluation.comparison_runs import Runs, compare_runs, ways_of
@@ -31,7 +32,7 @@ from training.examples.demonstration.block_map_pretraining import (
 )
 from training.examples.demonstration.export import export_bundle, read_pretraining
 from training.examples.demonstration.finishing import maps_of
-from training.examples.demonstration.phantom_images import read_truth
+from training.examples.demonstration.phantom_images import TRUTH_NAME, read_truth
 from training.examples.demonstration.phantom_records import phantom_records
 from training.examples.demonstration.plan import TRAINING_SEED, VALIDATION_SEED, Plan
 from training.examples.demonstration.weight_judging import held_out_seeds_of
@@ -84,19 +85,32 @@ class Lesson:
     def facts(self) -> dict[str, str]:
         """Return what two models that are compared must have in common."""
         return {
-            "maps": file_sha256(self.plan.looks_of(TRAINING_SEED)[0] / FACTS_NAME),
+            "maps": contents_sha256([maps / FACTS_NAME for maps in self.maps()]),
+            "lesions": file_sha256(self.plan.images(self.judged_by) / TRUTH_NAME),
+            "weights": file_sha256(self.plan.folder / ENCODER_NAME),
+            "tokenizer": file_sha256(self.tokenizer / "vocab.txt"),
             "studies": str(self.studies),
             "epochs": str(self.epochs),
             "settings": self.settings,
             "judged by": str(self.judged_by),
         }
 
-    def require_maps(self) -> None:
-        """Refuse a folder without the maps that are learnt from and judged by."""
+    @property
+    def tokenizer(self) -> Path:
+        """Return the folder of the tokenizer."""
+        return self.plan.folder / "tokenizer"
+
+    def maps(self) -> tuple[Path, Path, Path]:
+        """Return the folders of the maps that are learnt from, validated on and judged by."""
         learnt, validation = (
             self.plan.looks_of(seed)[0] for seed in (TRAINING_SEED, VALIDATION_SEED)
         )
-        for folder in (learnt, validation, self.plan.maps(self.judged_by)):
+        return learnt, validation, self.plan.maps(self.judged_by)
+
+    def require_maps(self) -> None:
+        """Refuse a folder without the maps that are learnt from and judged by."""
+        learnt, *_ = self.maps()
+        for folder in self.maps():
             if not (folder / MAPS_NAME).is_file():
                 raise SettingsError(
                     f"{folder} holds no maps: run make_weights to its end with --folder "
@@ -137,7 +151,7 @@ def _arguments(lesson: Lesson, arguments: str, seed: int, out: Path) -> list[str
     rows, columns = plan.size
     return [
         *("--config", str(CONFIGURATION), "--out", str(out)),
-        *("--model.network.tokenizer", str(plan.folder / "tokenizer")),
+        *("--model.network.tokenizer", str(lesson.tokenizer)),
         *("--model.network.image_weights", str(plan.folder / ENCODER_NAME)),
         *("--model.network.rows", str(rows), "--model.network.columns", str(columns)),
         *("--data.settings.phantoms", json.dumps(sets)),
