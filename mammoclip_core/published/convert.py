@@ -130,12 +130,13 @@ def convert(
     return written
 
 
-def read_classifier(name: str, path: Path) -> Classifier:
+def read_classifier(name: str, path: Path, finding: FindingEntry | None = None) -> Classifier:
     """Read a fine-tuned classifier, without running any of its file.
 
     Parameters
     ----------
-    name : one of `heads.HEAD_FINDINGS`
+    name : one of `heads.HEAD_FINDINGS`, or any name of a finding that is given
+    finding : what a head answers that no bundle takes, or None
 
     Raises
     ------
@@ -150,7 +151,7 @@ def read_classifier(name: str, path: Path) -> Classifier:
     if weight is None or weight.ndim != 2:
         raise CheckpointError(f"{origin} holds no fine-tuned classifier: it has no {linear}weight")
     outputs = int(weight.shape[0])
-    finding = finding_of_head(name, outputs)
+    finding = finding or finding_of_head(name, outputs)
     own = head_prefix(name)
     encoder = {key: value for key, value in state.items() if not key.startswith(linear)}
     architecture = recognise_architecture(encoder, prefix, origin)

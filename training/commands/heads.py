@@ -160,7 +160,10 @@ def calibrate(
     images: ImagesOption,
     out: Annotated[
         Path,
-        typer.Option(file_okay=False, help="Folder for the new bundle; must be new or empty."),
+        typer.Option(
+            file_okay=False,
+            help="Folder for the new bundle, or for what --head says; must be new or empty.",
+        ),
     ],
     sensitivity: Annotated[
         float | None,
@@ -177,6 +180,15 @@ def calibrate(
             "curve, from about 1000 images)."
         ),
     ] = "platt",
+    head: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="head.pth of any label, trained on BUNDLE by probe or finetune: it is calibrated "
+            "in place of the bundle. --finding names its label.",
+        ),
+    ] = None,
     domain: Annotated[
         Literal["mammograms", "phantoms"] | None,
         typer.Option(
@@ -191,8 +203,8 @@ def calibrate(
     finding: Annotated[
         list[str] | None,
         typer.Option(
-            help="Finding of the bundle to calibrate; may be repeated. "
-            "Default: all that the table has labels of."
+            help="Finding of the bundle, or label of --head, to calibrate; may be repeated. "
+            "Default: all of the bundle's that the table has labels of."
         ),
     ] = None,
     mapping: MappingOption = None,
@@ -203,7 +215,8 @@ def calibrate(
     """Calibrate a bundle's scores to probabilities and choose its thresholds.
 
     Set a target sensitivity or specificity (0 to 1); the result is shown with its 95 % interval
-    and written into the new bundle.
+    and written into the new bundle. With --head, writes calibration.json and answers.csv, of a head
+    of several classes by temperature and without threshold.
 
     Example: mammoclip-train calibrate b5-mass --table finding_annotations.csv --images png
     --sensitivity 0.9 --domain mammograms --out b5-calibrated
@@ -214,13 +227,17 @@ def calibrate(
     from training.downstream.bundle_calibration import CalibrationOrder, thresholds_table
     from training.downstream.bundle_calibration import calibrate as run
     from training.downstream.calibration import Method, OperatingTarget
+    from training.downstream.head_calibration import calibrate_head
 
+    has_target = head is None or sensitivity is not None or specificity is not None
     order = CalibrationOrder(
         bundle=bundle,
         table=table,
         images=tuple(images),
         out=out,
-        target=OperatingTarget(sensitivity=sensitivity, specificity=specificity),
+        target=OperatingTarget(sensitivity=sensitivity, specificity=specificity)
+        if has_target
+        else None,
         method=Method(method),
         domain=domain or "",
         part=part,
@@ -230,6 +247,7 @@ def calibrate(
         device=device,
         mapping=read_mapping(mapping) if mapping else None,
     )
-    thresholds = run(order, say=say)
-    Console(stderr=True, markup=False, emoji=False).print(thresholds_table(thresholds))
+    thresholds = run(order, say=say) if head is None else calibrate_head(order, head, say=say)
+    if thresholds:
+        Console(stderr=True, markup=False, emoji=False).print(thresholds_table(thresholds))
     typer.echo(out)

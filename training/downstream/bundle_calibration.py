@@ -12,13 +12,14 @@ from mammoclip_core.manifest import FindingEntry, read_manifest, require_empty
 from training.data.table_mapping import HELD_OUT, UNKNOWN, TableMapping
 from training.downstream.bundle_scores import bundle_scores
 from training.downstream.calibration import Method, OperatingTarget, calibrate_finding
-from training.downstream.labelled_images import read_labelled
+from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
 from training.measures.operating_points import Threshold
 from training.terminal import Say
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 ALL: Final = "all"
@@ -34,6 +35,7 @@ class CalibrationOrder:
         ``held out`` is what `make_head` never trains on with the same seed. ``all`` for a table
         that was made for this.
     findings : names; None for all that the table labels
+    target : of the thresholds; None where there are none, for a head of several classes
     mapping : of the table's columns and words, or None
     skip_unreadable : bool
         Leave out missing and damaged images; they are refused otherwise.
@@ -43,7 +45,7 @@ class CalibrationOrder:
     table: Path
     images: tuple[Path, ...]
     out: Path
-    target: OperatingTarget
+    target: OperatingTarget | None
     method: Method = Method.PLATT
     domain: str = ""
     part: str = HELD_OUT
@@ -52,6 +54,33 @@ class CalibrationOrder:
     device: str = "cpu"
     skip_unreadable: bool = False
     mapping: TableMapping | None = None
+
+    def labelled(self, say: Say) -> LabelledImages:
+        """Read the table; raises CoreError where it, or an image, is of no use."""
+        return read_labelled(
+            self.table,
+            self.images,
+            self.seed,
+            may_be_missing=self.skip_unreadable,
+            mapping=self.mapping,
+        ).with_usable_pictures(skip=self.skip_unreadable, say=say)
+
+    def part_of(self, data: LabelledImages) -> "pd.DataFrame":
+        """Return the images to calibrate on; raises SettingsError where there are none."""
+        images = data.images
+        frame = images if self.part == ALL else images[images["part"] == self.part]
+        if not len(frame):
+            raise SettingsError(
+                f"{self.table}: there are no images of --part {self.part!r}: choose another one"
+            )
+        return frame
+
+    def words_of(self, frame: "pd.DataFrame") -> str:
+        """Say what is calibrated on."""
+        return (
+            f"{self.table.name}, part {self.part}, {len(frame)} images of "
+            f"{frame['patient'].nunique()} patients"
+        )
 
 
 def calibrate(
@@ -68,13 +97,7 @@ def calibrate(
     """
     require_empty(order.out)
     manifest = read_manifest(order.bundle)
-    data = read_labelled(
-        order.table,
-        order.images,
-        order.seed,
-        may_be_missing=order.skip_unreadable,
-        mapping=order.mapping,
-    ).with_usable_pictures(skip=order.skip_unreadable, say=say)
+    data = order.labelled(say)
     able = {
         entry.name: entry
         for entry in manifest.findings
@@ -89,19 +112,12 @@ def calibrate(
         named = ", ".join(unable) or "any finding"
         raise SettingsError(
             f"{named}: {order.bundle} and {order.table} do not both know it; both know "
-            f"{', '.join(able) or 'none'}"
+            f"{', '.join(able) or 'none'}. What probe or finetune has learnt of any other label is "
+            "calibrated with --head FILE"
         )
-    frame = data.images if order.part == ALL else data.images[data.images["part"] == order.part]
-    if not len(frame):
-        raise SettingsError(
-            f"{order.table}: there are no images of --part {order.part!r}: choose another one"
-        )
+    frame = order.part_of(data)
     files = [data.files[place] for place in frame["image"]]
     scores = bundle_scores(order.bundle, files, device=order.device, on_images=on_images)
-    words = (
-        f"{order.table.name}, part {order.part}, {len(frame)} images of "
-        f"{frame['patient'].nunique()} patients"
-    )
     entries: dict[str, FindingEntry] = {}
     thresholds: dict[str, Threshold] = {}
     for name in wanted:
@@ -111,8 +127,8 @@ def calibrate(
             able[name],
             labels[known],
             scores[name][known],
-            order.target,
-            data=words,
+            order.target or OperatingTarget(),  # refuses to be without one
+            data=order.words_of(frame),
             patients=frame["patient"].to_numpy(dtype=np.str_)[known],
             domain=order.domain,
             method=order.method,

@@ -5,8 +5,8 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax, logit
 
 from mammoclip_core.analysis.interpretation import SCORE_MARGIN, calibrated
 from mammoclip_core.manifest import FindingEntry, OperatingPoint
@@ -105,6 +105,35 @@ def isotonic(labels: ArrayLike, scores: ArrayLike) -> tuple[tuple[float, float],
     return tuple(zip(knots, values, strict=True))
 
 
+def temperature(labels: ArrayLike, shares: ArrayLike) -> float:
+    """Fit what the logits of classes are divided by, so that shares become probabilities.
+
+    Parameters
+    ----------
+    labels : (N,) classes, 0 to K - 1
+    shares : (N, K) [0, 1]
+
+    References
+    ----------
+    Guo et al., ICML 2017, section 4.2.
+    """
+    truth = np.asarray(labels, dtype=np.int64)
+    logits = _log(np.asarray(shares, dtype=np.float64))
+
+    def loss(exponent: float) -> float:
+        said = log_softmax(logits / np.exp(exponent), axis=1)
+        return -float(np.mean(said[np.arange(len(truth)), truth]))
+
+    # Where the classes are apart, or nothing is told of them, no temperature is the best.
+    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+
+
+def tempered(shares: NDArray[np.float64], divisor: float) -> NDArray[np.float64]:
+    """Return shares of classes, (N, K), at a temperature."""
+    probabilities: NDArray[np.float64] = np.exp(log_softmax(_log(shares) / divisor, axis=1))
+    return probabilities
+
+
 def calibrate_finding(
     entry: FindingEntry,
     labels: ArrayLike,
@@ -174,6 +203,11 @@ def calibrate_finding(
 def calibrated_scores(scores: NDArray[np.float64], entry: FindingEntry) -> NDArray[np.float64]:
     """Return scores, (N,), as a finding's calibration says them."""
     return np.array([calibrated(float(score), entry) for score in scores])
+
+
+def _log(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    logits: NDArray[np.float64] = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+    return logits
 
 
 def _between(values: NDArray[np.float64], threshold: float) -> float:

@@ -85,7 +85,8 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         )
     if order.into is not None and order.head not in TASKS:
         raise SettingsError(
-            f"--into: a bundle answers {', '.join(TASKS)}, and not {order.head}: leave --into out"
+            f"--into: a bundle answers {', '.join(TASKS)}, and not {order.head}: leave --into out, "
+            "and calibrate the head with `mammoclip-train calibrate --head`"
         )
     manifest = read_manifest(order.bundle)
     data = read_labelled(
