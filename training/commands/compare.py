@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from training.commands.options import DeviceOption, OutOption
+from training.commands.options import DeviceOption, MappingOption, OutOption
 from training.terminal import one_line_errors, say
 
 DEFAULT_SETTINGS: Final = (
@@ -34,7 +34,7 @@ def compare(
             exists=True,
             dir_okay=False,
             help="CSV: image-text table to pretrain on. Default: phantoms are made, for this and "
-            "--vindr.",
+            "the table to judge by.",
         ),
     ] = None,
     vindr: Annotated[
@@ -45,6 +45,16 @@ def compare(
             help="CSV: VinDr-Mammo's finding table, to judge by; its test part has other patients.",
         ),
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV or Parquet of your own, to judge by in place of --vindr: each of its labels "
+            "is a task; its test part has other patients.",
+        ),
+    ] = None,
+    mapping: MappingOption = None,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -90,6 +100,7 @@ def compare(
     """
     from mammoclip_core.bundles.demonstration import demonstration_bundle
     from mammoclip_core.manifest import TOKENIZER_FOLDER
+    from training.data.table_mapping import read_mapping
     from training.errors import SettingsError
     from training.evaluation.comparison import (
         ComparisonData,
@@ -101,11 +112,21 @@ def compare(
     )
 
     ways = _ways(way)
-    given = [item is not None for item in (reports, vindr, images)]
-    if any(given) and not all(given):
-        raise SettingsError("give --reports, --vindr and --images together, or none of them")
-    if reports is not None and vindr is not None and images is not None:
-        data = ComparisonData(reports=reports, findings=vindr, images=tuple(images))
+    findings = vindr or table
+    given = [item is not None for item in (reports, findings, images)]
+    if (any(given) and not all(given)) or (vindr and table) or (mapping and not table):
+        raise SettingsError(
+            "give --reports, --images and one of --vindr and --table together, or none of them; "
+            "--mapping belongs to --table"
+        )
+    if reports is not None and findings is not None and images is not None:
+        data = ComparisonData(
+            reports=reports,
+            findings=findings,
+            images=tuple(images),
+            is_own=table is not None,
+            mapping=read_mapping(mapping) if mapping else None,
+        )
     else:
         say(f"phantoms: twice {studies} studies")
         data = phantom_data(out / "phantoms", studies, (rows, columns))

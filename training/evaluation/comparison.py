@@ -1,5 +1,6 @@
 """``mammoclip-train compare``: pretraining in several ways on the same data, by several seeds."""
 
+import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Mapping
@@ -15,9 +16,9 @@ from training.data.breast_records import read_image_text_table
 from training.data.data_facts import contents_sha256
 from training.data.image_files import find_named
 from training.data.image_source import NAMES_NAME, is_picture_folder
-from training.data.table_formats import VINDR_FINDINGS
-from training.data.table_reading import read_table
-from training.downstream.labelled_images import read_labelled
+from training.data.table_mapping import TEST, TableMapping
+from training.downstream.labelled_images import LabelledImages, read_labelled
+from training.downstream.tasks import DataSet
 from training.errors import TableError
 from training.evaluation.bundle_evaluation import EvaluationOrder, evaluate
 from training.evaluation.comparison_runs import Runs, compare_runs
@@ -45,7 +46,9 @@ class ComparisonData:
     Attributes
     ----------
     reports : image-text table that is pretrained on; its validation fold is for retrieval
-    findings : VinDr-Mammo's finding table, or one of its format, of other patients
+    findings : table to judge by, whose test part has other patients
+        VinDr-Mammo's finding table or one of its format; where `is_own`, of one's own.
+    mapping : of the columns and words of a table of one's own, or None
     images : folders
         Of the reports first; the others are searched for the finding table's images, too.
     """
@@ -53,6 +56,20 @@ class ComparisonData:
     reports: Path
     findings: Path
     images: tuple[Path, ...]
+    is_own: bool = False
+    mapping: TableMapping | None = None
+
+    def labelled(self, *, may_be_missing: bool = False) -> LabelledImages:
+        """Read the table to judge by; raises CoreError."""
+        found = read_labelled(
+            self.findings, self.images, may_be_missing=may_be_missing, mapping=self.mapping
+        )
+        if found.data is not (DataSet.OWN if self.is_own else DataSet.VINDR):
+            raise TableError(
+                f"{self.findings} is of {found.data}: VinDr's finding table is given by --vindr, "
+                "any other by --table, with --mapping where its columns are not ours"
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +133,7 @@ def compare(order: ComparisonOrder) -> Comparison:
         out=order.out,
         facts={
             "reports": file_sha256(order.data.reports),
-            "findings": file_sha256(order.data.findings),
-            "pictures": contents_sha256(_pictures(order.data)),
+            **_shown(order.data),
             "tokenizer": contents_sha256(_existing(order.tokenizer, TOKENIZER_FILES)),
             "settings": order.settings,
             "probe epochs": str(order.probe_epochs),
@@ -138,8 +154,14 @@ def compare(order: ComparisonOrder) -> Comparison:
 
 def _require_apart(data: ComparisonData) -> None:
     learnt = {record.patient_id for record in read_image_text_table(data.reports)}
-    rows = read_table(data.findings, VINDR_FINDINGS)
-    shared = sorted(learnt & set(rows["study_id"][rows["split"] == "test"]))
+    images = data.labelled(may_be_missing=True).images
+    test = set(images["patient"][images["part"] == TEST])
+    if not test:
+        raise TableError(
+            f"{data.findings} has no test part to judge by: give it a column split (training, "
+            "test) or fold (0 is the test part)"
+        )
+    shared = sorted(learnt & test)
     if shared:
         raise TableError(
             f"{len(shared)} patients of {data.reports} are in the test part of {data.findings}, "
@@ -147,8 +169,18 @@ def _require_apart(data: ComparisonData) -> None:
         )
 
 
-def _pictures(data: ComparisonData) -> list[Path]:
-    """Return the files that models are shown, in the order of the tables."""
+def _shown(data: ComparisonData) -> dict[str, str]:
+    """Return what models are shown, and what is said of it, in digests."""
+    judged = data.labelled()
+    said = json.dumps([judged.rows.to_csv(), judged.images.to_csv(), dict(judged.labels)])
+    return {
+        "pictures": contents_sha256([*_learnt(data), *judged.files]),
+        "labels, patients or parts": hashlib.sha256(said.encode()).hexdigest(),
+    }
+
+
+def _learnt(data: ComparisonData) -> list[Path]:
+    """Return the files that are pretrained on, in the order of their table."""
     folder = data.images[0]
     names = dict.fromkeys(
         Path(name)
@@ -167,7 +199,7 @@ def _pictures(data: ComparisonData) -> list[Path]:
             may_be_missing=True,
         )
         learnt = [folder / NAMES_NAME, *(file for file in asked if file.is_file())]
-    return [*learnt, *read_labelled(data.findings, data.images).files]
+    return learnt
 
 
 def _existing(folder: Path, names: Iterable[str | Path]) -> list[Path]:
@@ -196,7 +228,9 @@ def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> 
     report = evaluate(
         EvaluationOrder(
             bundle=bundle,
-            vindr=data.findings,
+            vindr=None if data.is_own else data.findings,
+            table=data.findings if data.is_own else None,
+            mapping=data.mapping,
             reports=data.reports,
             images=data.images,
             out=folder / "judged",
