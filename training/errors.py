@@ -3,7 +3,7 @@
 TrainingError
 ├── TableError                  a table is not of its format; the message names every bad row
 ├── SettingsError               what is to be trained cannot be built as the settings say
-├── DivergedError               a loss or a weight is no longer finite; nothing of it is written
+├── DivergedError               a loss, gradient or weight is not finite; nothing of it is written
 └── LeakError                   a patient is on both sides of a split
 """
 
@@ -23,7 +23,7 @@ class SettingsError(TrainingError):
 
 
 class DivergedError(TrainingError):
-    """A loss or a weight is no longer finite: training ended, and nothing of it is written."""
+    """A loss, gradient or weight is not finite: training ended, and nothing of it is written."""
 
 
 class LeakError(TrainingError):

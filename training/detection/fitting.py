@@ -21,7 +21,7 @@ from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
 from training.learning.drop_path import set_drop_path
-from training.learning.finite import finite_loss
+from training.learning.finite import GRADIENT_NORM, finite_loss
 from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.localisation import Detections, mean_average_precision
@@ -153,7 +153,7 @@ def fit_detector(
     SettingsError
         No training image or no held-out one bears the finding.
     DivergedError
-        A loss is not finite.
+        A loss, a gradient or a weight is not finite; the kept state is that of the epoch before.
 
     References
     ----------
@@ -272,9 +272,11 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
         ranks.sum_gradients(learning)
-        nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(learning, recipe.gradient_norm)
+        value = finite_loss(ranks.total(loss), step + len(losses), epoch)
+        finite_loss(norm, step + len(losses), epoch, GRADIENT_NORM)
         optimizer.step()
-        losses.append(finite_loss(ranks.total(loss), step + len(losses), epoch))
+        losses.append(value)
     return losses
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from training.downstream.cases import Cases
 from training.downstream.recipes import Recipe
 from training.downstream.tasks import Task
-from training.learning.finite import finite_loss
+from training.learning.finite import finite_loss, require_finite_gradient
 from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.learning.schedule import learning_rate_factor
@@ -64,7 +64,7 @@ def fit(
     Raises
     ------
     DivergedError
-        A loss is not finite.
+        A loss, a gradient or a weight is not finite; the kept state is that of the epoch before.
     """
     device = next(network.parameters()).device
     weight = torch.tensor(positive_weight, device=device)
@@ -98,8 +98,9 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             ranks.sum_gradients(trained)
-            optimizer.step()
             sums.append(finite_loss(ranks.total(loss), step, epoch))
+            require_finite_gradient(trained, step, epoch)
+            optimizer.step()
             step += 1
         losses.append(float(np.mean(sums)))
         network.eval()

@@ -14,7 +14,7 @@ from mammoclip_core.networks.mammo_factor import TEMPERATURE
 from training.errors import SettingsError
 from training.factor.feature_maps import FeatureMaps
 from training.factor.network import FactorNetwork
-from training.learning.finite import finite_loss
+from training.learning.finite import finite_loss, require_finite_gradient
 from training.learning.losses import FactorForm, factor_loss
 from training.learning.run_state import NOTHING_KEPT, RunState
 
@@ -100,7 +100,7 @@ def fit_factor(
     SettingsError
         Training has no image of a finding, or validation none of any.
     DivergedError
-        A loss is not finite.
+        A loss, a gradient or a weight is not finite; the kept state is that of the epoch before.
 
     References
     ----------
@@ -143,8 +143,9 @@ def fit_factor(
             optimizer.zero_grad()
             loss = loss_of(batch, generator.integers(maps.shape[1], size=len(batch)))
             loss.backward()  # type: ignore[no-untyped-call]  # torch gives it no types
-            optimizer.step()
             total.append(finite_loss(loss, step, epoch))
+            require_finite_gradient(network.parameters(), step, epoch)
+            optimizer.step()
             step += 1
         network.eval()
         with torch.inference_mode():

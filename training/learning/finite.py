@@ -1,7 +1,8 @@
-"""Training ends where a loss or a weight is no longer finite, and writes nothing of it."""
+"""Training ends where a loss, gradient or weight is no longer finite, and writes nothing of it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -9,13 +10,16 @@ from torch import Tensor
 from mammoclip_core.bundles.tensor_names import listed
 from training.errors import DivergedError
 
+GRADIENT_NORM: Final = "the gradient's norm"
 
-def finite_loss(loss: Tensor, step: int, epoch: int) -> float:
-    """Return a loss as a number.
+
+def finite_loss(loss: Tensor, step: int, epoch: int, what: str = "the loss") -> float:
+    """Return a loss, or another number that training stands on, as a number.
 
     Parameters
     ----------
     step, epoch : counted from 0
+    what : it is, for the message
 
     Raises
     ------
@@ -25,10 +29,27 @@ def finite_loss(loss: Tensor, step: int, epoch: int) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
         raise DivergedError(
-            f"the loss is {value} at step {step + 1} (epoch {epoch + 1}): training ended, and "
+            f"{what} is {value} at step {step + 1} (epoch {epoch + 1}): training ended, and "
             "nothing is written of it; try a smaller learning rate"
         )
     return value
+
+
+def require_finite_gradient(parameters: Iterable[Tensor], step: int, epoch: int) -> None:
+    """Refuse a step by a gradient that is not finite: it would spoil the weights and all after.
+
+    Parameters
+    ----------
+    step, epoch : counted from 0
+
+    Raises
+    ------
+    DivergedError
+        The message names step and epoch, counted from 1.
+    """
+    gradients = [value.grad for value in parameters if value.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    finite_loss(norm, step, epoch, GRADIENT_NORM)
 
 
 def require_finite(tensors: Mapping[str, Tensor], what: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.learning.finite import require_finite
 from training.terminal import Say
 from training.whole_file import whole_file
 
@@ -88,11 +89,19 @@ class RunState:
         Parameters
         ----------
         loop : plain values and tensors, among them ``epoch``, counted from 0, which has ended
+
+        Raises
+        ------
+        DivergedError
+            A weight is not finite: the file before stays. All processes raise it, and so does a
+            run that keeps nothing.
         """
+        weights = network.state_dict()
+        require_finite(weights, f"the state after epoch {loop['epoch'] + 1}")
         if self._path is None or not self._is_writer:
             return
         further = {
-            "network": network.state_dict(),
+            "network": weights,
             "optimizer": optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
