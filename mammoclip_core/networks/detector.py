@@ -95,13 +95,17 @@ class Detector(nn.Module):
     @torch.no_grad()
     def detect(self, images: Tensor) -> list[Selection]:
         """Return the boxes that are left on each image."""
-        rows, columns = images.shape[2:]
-        anchors = anchors_of(rows, columns)
-        outputs = (values.float().cpu().numpy() for values in self(images))
-        return [
-            select(scores, decode(anchors, deltas, rows, columns))
-            for scores, deltas in zip(*outputs, strict=True)
-        ]
+        return selections(self(images), *images.shape[2:])
+
+
+def selections(outputs: tuple[Tensor, Tensor], rows: int, columns: int) -> list[Selection]:
+    """Return the boxes that are left of what a detector gives for images of a size."""
+    anchors = anchors_of(rows, columns)
+    arrays = (values.float().cpu().numpy() for values in outputs)
+    return [
+        select(scores, decode(anchors, deltas, rows, columns))
+        for scores, deltas in zip(*arrays, strict=True)
+    ]
 
 
 def _twice(values: Tensor) -> Tensor:

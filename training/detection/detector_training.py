@@ -94,7 +94,7 @@ class DetectionOrder:
 
 
 def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Figure]:
-    """Train, write the detector of the honest epoch, and measure it on the test part.
+    """Train, measure the detector of the honest epoch on the test part, and write it.
 
     Raises
     ------
@@ -139,6 +139,8 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     )
     if not ranks.is_first:
         return []
+    say("measuring on the test part")
+    figures = [_figure(order, fitted, test)]
     architecture = manifest.encoders[0].architecture
     path = order.out / f"{order.finding}.pth"
     value = fitted.honest.average_precision
@@ -147,8 +149,6 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
         run.forget()
     if order.into is not None:
         bundle_with_detector(order.bundle, order.finding, path, order.into)
-    say("measuring on the test part")
-    figures = [_figure(order, fitted, test)]
     EvaluationReport(
         made_with={
             **bundle_facts(manifest),
@@ -212,11 +212,13 @@ def _figure(order: DetectionOrder, fitted: FittedDetector, test: Sequence[Exampl
     detector: Detector = fitted.detector
     patients = [item.patient_id for item in test]
     cut = order.settings.recipe.score_cut
-    honest = average_precision_of(detected(detector, test), OVERLAP, patients, score_cut=cut)
+    own = detected(detector, test, fitted.honest.epoch)
+    honest = average_precision_of(own, OVERLAP, patients, score_cut=cut)
     detector.load_state_dict(fitted.published.state)
-    found = detected(detector, [item for item in test if len(item.boxes)])
+    bearing = [item for item in test if len(item.boxes)]
+    found = detected(detector, bearing, fitted.published.epoch)
     published = average_precision_of(
-        found, OVERLAP, [item.patient_id for item in test if len(item.boxes)], score_cut=cut
+        found, OVERLAP, [item.patient_id for item in bearing], score_cut=cut
     )
     detector.load_state_dict(fitted.honest.state)
     return order.figure(

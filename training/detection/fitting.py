@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.networks.anchors import MAX_BOXES, anchors_of
-from mammoclip_core.networks.detector import Detector, DetectorHead
+from mammoclip_core.networks.detector import Detector, DetectorHead, selections
 from mammoclip_core.networks.image_encoder import DYNAMIC_PADDING
 from training.bundles.bundle_encoder import read_image_encoder
 from training.data.augmentation import Augmentation
@@ -21,7 +21,7 @@ from training.detection.losses import detection_loss
 from training.detection.recipes import DetectionRecipe
 from training.errors import SettingsError
 from training.learning.drop_path import set_drop_path
-from training.learning.finite import GRADIENT_NORM, finite_loss
+from training.learning.finite import GRADIENT_NORM, finite_loss, finite_scores
 from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.localisation import Detections, mean_average_precision
@@ -153,7 +153,8 @@ def fit_detector(
     SettingsError
         No training image or no held-out one bears the finding.
     DivergedError
-        A loss, a gradient or a weight is not finite; the kept state is that of the epoch before.
+        A loss, a gradient, a weight or a judged score is not finite; the kept state is that of
+        the epoch before.
 
     References
     ----------
@@ -195,7 +196,7 @@ def fit_detector(
         detector.eval()
         values = {
             name: mean_average_precision(
-                ranks.gathered(detected(detector, ranks.share(judged))),
+                ranks.gathered(detected(detector, ranks.share(judged), epoch)),
                 OVERLAP,
                 score_cut=recipe.score_cut,
             )
@@ -289,13 +290,27 @@ def is_better(value: float, former: float) -> bool:
     return later > earlier or later == earlier == 0.0
 
 
-def detected(detector: Detector, examples: Sequence[Example]) -> list[Detections]:
-    """Show each image to a detector as it is, and return its boxes beside the true ones."""
+@torch.no_grad()
+def detected(detector: Detector, examples: Sequence[Example], epoch: int = -1) -> list[Detections]:
+    """Show each image to a detector as it is, and return its boxes beside the true ones.
+
+    Parameters
+    ----------
+    epoch : that the detector has learnt, counted from 0; for the message
+
+    Raises
+    ------
+    DivergedError
+        A score or a box is not finite, which would count as no box.
+    """
     device = next(detector.parameters()).device
     found = []
     for example in examples:
         images, _ = shown([example], PUBLISHED_MEAN, PUBLISHED_STD)
-        (selection,) = detector.detect(images.to(device))
+        outputs: tuple[Tensor, Tensor] = detector(images.to(device))
+        for values in outputs:
+            finite_scores(values.float().cpu().numpy(), epoch)
+        (selection,) = selections(outputs, *images.shape[2:])
         found.append(
             Detections(
                 boxes=selection.boxes[:MAX_BOXES].astype(np.float64),

@@ -25,6 +25,7 @@ from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
 from training.downstream.probe import require_classes
 from training.learning.drop_path import set_drop_path
+from training.learning.finite import finite_scores
 from training.learning.ranks import ALONE, Ranks
 from training.learning.run_state import NOTHING_KEPT, RunState
 
@@ -114,6 +115,8 @@ def fine_tune(
         There is no row to train on, or none of a class that a yes or no needs.
     PixelError
         An image cannot be read.
+    DivergedError
+        A loss, a gradient, a weight or a score is not finite.
     """
     task, recipe, seed = plan.task, plan.recipe, plan.seed
     require_classes(division, task)
@@ -131,7 +134,7 @@ def fine_tune(
         logits: Tensor = network.linear(functional.dropout(pooled, dropout, network.training))
         return logits
 
-    def scores_of(cases: Cases) -> NDArray[np.float64]:
+    def scores_of(cases: Cases, epoch: int) -> NDArray[np.float64]:
         """Show each image once, however many rows it has."""
         places, back = np.unique(cases.images, return_inverse=True)
         shown = _Images(
@@ -147,7 +150,7 @@ def fine_tune(
         rows = ranks.gathered([row for part in logits for row in part.numpy()])
         if not rows:
             return np.zeros((0, task.outputs))
-        return shares_of(torch.from_numpy(np.stack(rows)))[back]
+        return finite_scores(shares_of(torch.from_numpy(np.stack(rows))), epoch)[back]
 
     training = division.training
 
@@ -172,7 +175,7 @@ def fine_tune(
         recipe,
         batches_an_epoch=len(shuffled(len(training), recipe.batch_size, seed, 0)),
         positive_weight=division.positive_weight,
-        judge=lambda: judged_by(task, division.choice, scores_of(division.choice)),
+        judge=lambda epoch: judged_by(task, division.choice, scores_of(division.choice, epoch)),
         run=run,
         ranks=ranks,
     )
@@ -184,6 +187,6 @@ def fine_tune(
         bias=network.linear.bias,
         fitted=fitted,
         division=division,
-        test_scores=scores_of(division.test),
-        choice_scores=scores_of(division.choice),
+        test_scores=scores_of(division.test, fitted.epoch),
+        choice_scores=scores_of(division.choice, fitted.epoch),
     )

@@ -47,7 +47,7 @@ def fit(
     *,
     batches_an_epoch: int,
     positive_weight: float,
-    judge: Callable[[], float],
+    judge: Callable[[int], float],
     run: RunState = NOTHING_KEPT,
     ranks: Ranks = ALONE,
 ) -> Fitted:
@@ -57,14 +57,16 @@ def fit(
     ----------
     forward : from inputs to logits, (B, outputs)
     positive_weight : factor on the loss of positives, where there is one logit
-    judge : called after each epoch; the greatest value wins, of equal ones the first
+    judge : called with each epoch, counted from 0, when it has ended
+        The greatest value wins, of equal ones the first.
     run : goes on after the last epoch that was kept
     ranks : processes that train together; `batches` gives the share of this one
 
     Raises
     ------
     DivergedError
-        A loss, a gradient or a weight is not finite; the kept state is that of the epoch before.
+        A loss, a gradient, a weight or a judged score is not finite; the kept state is that of
+        the epoch before.
     """
     device = next(network.parameters()).device
     weight = torch.tensor(positive_weight, device=device)
@@ -104,7 +106,7 @@ def fit(
             step += 1
         losses.append(float(np.mean(sums)))
         network.eval()
-        value = judge()
+        value = judge(epoch)
         if best.epoch < 0 or value > best.value or math.isnan(best.value):
             best = Fitted(epoch=epoch, value=value)
             state = {key: item.detach().cpu().clone() for key, item in network.state_dict().items()}

@@ -73,6 +73,11 @@ def save_head(head: TrainedHead, path: Path) -> None:
     """Write a head as the authors' fine-tuned classifiers are laid out.
 
     `mammoclip-predict convert --head NAME=FILE` reads it.
+
+    Raises
+    ------
+    DivergedError
+        A weight or a score is not finite.
     """
     names = published_keys(head.backbone, head.architecture)
     model = {
@@ -81,11 +86,12 @@ def save_head(head: TrainedHead, path: Path) -> None:
     }
     model[f"{CLASSIFIER}weight"] = head.weight.detach().cpu().clone()
     model[f"{CLASSIFIER}bias"] = head.bias.detach().cpu().clone()
-    require_finite(model, str(path))
+    predictions = torch.from_numpy(head.test_scores)
+    require_finite(model | {"predictions": predictions}, str(path))
     measure = "accuracy" if head.plan.task.is_class_set else "auroc"
     content = {
         "model": model,
-        "predictions": torch.from_numpy(head.test_scores),
+        "predictions": predictions,
         "epoch": head.fitted.epoch,
         measure: None if math.isnan(head.fitted.value) else head.fitted.value,
         "recipe": f"{head.plan.setting}, {head.plan.protocol}: {head.plan.recipe}",

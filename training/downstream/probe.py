@@ -13,6 +13,7 @@ from training.downstream.fitting import fit, judged_by, shares_of, shuffled
 from training.downstream.heads import Plan, TrainedHead
 from training.downstream.tasks import Task
 from training.errors import SettingsError
+from training.learning.finite import finite_scores
 
 
 def train_probe(
@@ -31,6 +32,8 @@ def train_probe(
     ------
     SettingsError
         There is no row to train on, or none of a class that a yes or no needs.
+    DivergedError
+        A loss, a gradient, a weight or a score is not finite.
     """
     task, recipe, seed = plan.task, plan.recipe, plan.seed
     require_classes(division, task)
@@ -45,9 +48,12 @@ def train_probe(
         for chosen in shuffled(len(rows), recipe.batch_size, seed, epoch):
             yield rows[chosen], labels[chosen]
 
-    def judge() -> float:
+    def scores_of(features: Tensor, epoch: int) -> NDArray[np.float64]:
         with torch.inference_mode():
-            return judged_by(task, division.choice, shares_of(layer(choice)))
+            return finite_scores(shares_of(layer(features)), epoch)
+
+    def judge(epoch: int) -> float:
+        return judged_by(task, division.choice, scores_of(choice, epoch))
 
     fitted = fit(
         layer,
@@ -58,9 +64,7 @@ def train_probe(
         positive_weight=division.positive_weight,
         judge=judge,
     )
-    with torch.inference_mode():
-        test_scores = shares_of(layer(known[torch.from_numpy(division.test.images)]))
-        choice_scores = shares_of(layer(choice))
+    shown = known[torch.from_numpy(division.test.images)]
     return TrainedHead(
         plan=plan,
         architecture=encoder.architecture,
@@ -69,8 +73,8 @@ def train_probe(
         bias=layer.bias,
         fitted=fitted,
         division=division,
-        test_scores=test_scores,
-        choice_scores=choice_scores,
+        test_scores=scores_of(shown, fitted.epoch),
+        choice_scores=scores_of(choice, fitted.epoch),
     )
 
 

@@ -2,13 +2,17 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mammoclip_core.bundles.tensor_names import listed
 from training.errors import DivergedError
+
+Number = TypeVar("Number", bound="np.floating[Any]")
 
 GRADIENT_NORM: Final = "the gradient's norm"
 
@@ -50,6 +54,29 @@ def require_finite_gradient(parameters: Iterable[Tensor], step: int, epoch: int)
     gradients = [value.grad for value in parameters if value.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
     finite_loss(norm, step, epoch, GRADIENT_NORM)
+
+
+def finite_scores(scores: NDArray[Number], epoch: int) -> NDArray[Number]:
+    """Return scores, of which each is a number: weights that are finite can still answer none.
+
+    Parameters
+    ----------
+    scores : (N, ...), of N images
+    epoch : whose weights gave them, counted from 0
+
+    Raises
+    ------
+    DivergedError
+        One is infinite or not a number; the message says of how many images, after which epoch.
+    """
+    is_bad = ~np.isfinite(scores).all(axis=tuple(range(1, scores.ndim)))
+    if is_bad.any():
+        raise DivergedError(
+            f"the scores of {is_bad.sum()} of {len(scores)} judged images are not finite after "
+            f"epoch {epoch + 1}: training ended, and nothing is written of it; try a smaller "
+            "learning rate"
+        )
+    return scores
 
 
 def require_finite(tensors: Mapping[str, Tensor], what: str) -> None:

@@ -40,7 +40,7 @@ def test_head_whose_loss_is_not_finite_ends_with_its_step():
 
     with pytest.raises(DivergedError, match="step 2"):
         fit(network, network, batches, Recipe(epochs=2, batch_size=2), batches_an_epoch=2,
-            positive_weight=1.0, judge=lambda: 0.5)  # fmt: skip
+            positive_weight=1.0, judge=lambda _: 0.5)  # fmt: skip
 
 
 def test_factor_of_maps_that_are_not_finite_ends_with_its_step():

@@ -29,7 +29,7 @@ def head(run):
         yield from zip(inputs.split(2), labels.split(2), strict=True)
 
     fit(network, network, batches, Recipe(epochs=3, batch_size=2), batches_an_epoch=2,
-        positive_weight=1.0, judge=lambda: 0.5, run=run)  # fmt: skip
+        positive_weight=1.0, judge=lambda _: 0.5, run=run)  # fmt: skip
 
 
 def factor(run):

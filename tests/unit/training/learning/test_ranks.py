@@ -45,7 +45,7 @@ def head(ranks: Ranks, folder: Path) -> tuple[Any, dict[str, Tensor]]:
 
     run = RunState(folder / "head.ckpt", {}, is_writer=ranks.is_first)
     fitted = fit(network, network, batches, Recipe(epochs=2, batch_size=5), batches_an_epoch=4,
-                 positive_weight=2.0, judge=lambda: 0.0, run=run, ranks=ranks)  # fmt: skip
+                 positive_weight=2.0, judge=lambda _: 0.0, run=run, ranks=ranks)  # fmt: skip
     return fitted.losses, network.state_dict()
 
 

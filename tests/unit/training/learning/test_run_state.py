@@ -66,7 +66,7 @@ def head(run):
             yield inputs[rows], labels[rows]
 
     fitted = fit(network, network, batches, Recipe(epochs=4, batch_size=10), batches_an_epoch=4,
-                 positive_weight=1.0, judge=lambda: next(values), run=run)  # fmt: skip
+                 positive_weight=1.0, judge=lambda _: next(values), run=run)  # fmt: skip
     return fitted.losses, network.state_dict()
 
 
