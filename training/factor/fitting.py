@@ -150,7 +150,12 @@ def fit_factor(
         network.eval()
         with torch.inference_mode():
             seen = [
-                finite_loss(loss_of(batch, np.zeros(len(batch), np.intp)), step - 1, epoch)
+                finite_loss(
+                    loss_of(batch, np.zeros(len(batch), np.intp)),
+                    step - 1,
+                    epoch,
+                    "the validation loss",
+                )
                 for batch in _batches(validation, settings.batch_size)
             ]
         losses.append(float(np.mean(total)))

@@ -232,9 +232,17 @@ class Pretraining(lightning.LightningModule):
             self.clip_gradients(optimizer, self.gradient_clip)
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Log the loss of a validation batch."""
+        """Log the loss of a validation batch.
+
+        Raises
+        ------
+        DivergedError
+            It is not finite, though the training's losses may be: nothing is published.
+        """
         parts = self(batch)
         loss = self.loss_of(parts)
+        if not self.trainer.sanity_checking:
+            finite_loss(loss, self.global_step - 1, self.current_epoch, "the validation loss")
         self.log("validation_loss", loss, batch_size=len(batch.images), sync_dist=True)
         first, second, texts = (self._of_all_ranks(part) for part in parts[:3])
         self._figures.add((first, second), texts, self._of_all_ranks(batch.labels))
