@@ -1,5 +1,6 @@
 """What pretraining leaves: resumable checkpoints, and the published layout for everybody else."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +19,11 @@ from mammoclip_core.published.models import ENCODER_NAMES
 from training.learning.finite import require_finite
 from training.pretraining.network import NetworkSettings
 from training.pretraining.pretraining_module import Pretraining
+from training.terminal import say
 from training.whole_file import whole_file
 
 _IMAGE_PREFIX: Final = "image_encoder."
+_OPTIONS: Final = "options"
 
 
 class Checkpoints(ModelCheckpoint):
@@ -42,6 +45,46 @@ class Checkpoints(ModelCheckpoint):
             every_n_train_steps=every_n_steps or None,
             enable_version_counter=False,
         )
+
+
+class FreeOptions(lightning.Callback):
+    """Says at a resume which options have changed that a run need not keep.
+
+    Parameters
+    ----------
+    options : by their names on the command line, besides the precision
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = dict(options)
+
+    def on_save_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Keep the options in the checkpoint."""
+        checkpoint[_OPTIONS] = self._all(trainer)
+
+    def on_load_checkpoint(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Name the options that differ, as they were and as they are."""
+        former = checkpoint.get(_OPTIONS, {})
+        changed = [
+            f"{name} was {former[name]}, is {value}"
+            for name, value in self._all(trainer).items()
+            if name in former and former[name] != value
+        ]
+        if changed and trainer.is_global_zero:
+            say(f"the run goes on with other options: {'; '.join(changed)}")
+
+    def _all(self, trainer: lightning.Trainer) -> dict[str, Any]:
+        return {"--trainer.precision": str(trainer.precision), **self._options}
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -23,6 +23,8 @@ from training.learning.drop_path import set_drop_path
 IMAGENET: Final = "imagenet"
 RANDOM: Final = "random"
 
+VOCABULARY_NAME: Final = "vocab.txt"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
@@ -114,6 +116,23 @@ def settled(settings: NetworkSettings) -> NetworkSettings:
     )
 
 
+def tokenizer_folder(settings: NetworkSettings) -> Path:
+    """Return the folder of the tokenizer: a bundle's own, or that of the settings.
+
+    Raises
+    ------
+    SettingsError
+        The settings name none.
+    """
+    if settings.bundle:
+        return Path(settings.bundle) / TOKENIZER_FOLDER
+    if not settings.tokenizer:
+        raise SettingsError(
+            "there is no tokenizer: set model.network.tokenizer to a folder with vocab.txt"
+        )
+    return Path(settings.tokenizer)
+
+
 def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict[str, Any]]:
     """Build a model with its tokenizer.
 
@@ -129,18 +148,14 @@ def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict
     """
     if settings.bundle:
         return _from_bundle(Path(settings.bundle), settings)
-    if not settings.tokenizer:
-        raise SettingsError(
-            "there is no tokenizer: set model.network.tokenizer to a folder with vocab.txt"
-        )
-    tokenizer_folder = Path(settings.tokenizer)
+    words_folder = tokenizer_folder(settings)
     config = dict(settings.text_config)
     if settings.text_weights:
         from transformers import BertConfig
 
         config = BertConfig.from_pretrained(settings.text_weights).to_dict()
     elif "vocab_size" not in config:
-        words = (tokenizer_folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n")
+        words = (words_folder / VOCABULARY_NAME).read_text(encoding="utf-8").rstrip("\n")
         config["vocab_size"] = words.count("\n") + 1
     model = _model(settings, settings.architecture, config, settings.pooling)
     _load_image_weights(model.image_encoder, settings)
@@ -155,7 +170,7 @@ def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict
         "do_lower_case": settings.do_lower_case,
         "max_tokens": settings.max_tokens,
     }
-    return model, _tokenizer(tokenizer_folder, text), text
+    return model, _tokenizer(words_folder, text), text
 
 
 def _model(
@@ -226,7 +241,7 @@ def _from_bundle(
     set_drop_path(model.image_encoder, settings.drop_path)
     if model.text_encoder is not None:
         model.text_encoder.bert.pooler.requires_grad_(requires_grad=False)
-    return model, _tokenizer(folder / TOKENIZER_FOLDER, text), text
+    return model, _tokenizer(tokenizer_folder(settings), text), text
 
 
 def _tokenizer(folder: Path, text: Mapping[str, Any]) -> Tokenizer:

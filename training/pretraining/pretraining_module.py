@@ -30,7 +30,13 @@ from training.pretraining.network import (
     save_gradient_memory,
     settled,
 )
-from training.pretraining.resumed_settings import Facts, network_facts, require_same
+from training.pretraining.resumed_settings import (
+    Facts,
+    network_facts,
+    require_same,
+    require_shapes,
+    tokenizer_facts,
+)
 from training.pretraining.validation_figures import ValidationFigures
 from training.terminal import say
 
@@ -135,6 +141,7 @@ class Pretraining(lightning.LightningModule):
             save_gradient_memory(self.model)
         self._restored: Tensor | None = None
         self._figures = ValidationFigures()
+        self._words = tokenizer_facts(network)
 
     def forward(self, batch: Batch) -> tuple[Tensor, ...]:
         """Compute what the loss stands on: four embeddings a breast, and the loss on its labels.
@@ -299,9 +306,10 @@ class Pretraining(lightning.LightningModule):
         Raises
         ------
         SettingsError
-            The checkpoint is of a run with other settings.
+            The checkpoint is of a run with other settings, or of another network.
         """
         require_same(checkpoint.get(_FACTS, {}), self._facts())
+        require_shapes(checkpoint["state_dict"], self.state_dict())
         steps = int(self.trainer.estimated_stepping_batches)
         former = checkpoint.get(_STEPS, steps)
         if steps != former:
@@ -341,7 +349,7 @@ class Pretraining(lightning.LightningModule):
         chosen = {name: getattr(self, name) for name in _KEPT_SETTINGS}
         facts = {f"model.{name}": value for name, value in chosen.items()}
         facts["model.weights"] = asdict(self.weights)
-        return facts | network_facts(self.network)
+        return facts | network_facts(self.network) | self._words
 
     def _embedded(self, batch: Batch) -> tuple[Tensor, ...]:
         with self.trainer.precision_plugin.forward_context():

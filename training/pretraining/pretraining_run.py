@@ -14,7 +14,12 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from mammoclip_core.errors import MissingLibraryError
 from mammoclip_core.freed_memory import keep_freed_memory
 from training.errors import SettingsError
-from training.pretraining.checkpoints import Checkpoints, PublishedCheckpoints, WholeCheckpoints
+from training.pretraining.checkpoints import (
+    Checkpoints,
+    FreeOptions,
+    PublishedCheckpoints,
+    WholeCheckpoints,
+)
 from training.pretraining.cost import estimate
 from training.pretraining.data_module import PretrainingData
 from training.pretraining.pretraining_module import Pretraining
@@ -134,6 +139,12 @@ class _CommandLine(LightningCLI):
             *(self.config_init["trainer"].get("callbacks") or ()),
             Checkpoints(str(out / "checkpoints"), every_n_steps=self.config["checkpoint_steps"]),
             PublishedCheckpoints(str(out / "published")),
+            FreeOptions(
+                {
+                    "--seed_everything": self.config["seed_everything"],
+                    "--trainer.sync_batchnorm": trainer["sync_batchnorm"],
+                }
+            ),
         ]
         if trainer.get("plugins") is None:
             kwargs["plugins"] = [WholeCheckpoints()]

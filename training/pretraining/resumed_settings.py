@@ -6,15 +6,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from torch import Tensor
+
+from mammoclip_core.bundles.tensor_names import tensor_differences
 from mammoclip_core.file_digest import file_sha256
 from training.data.image_source import NAMES_NAME, is_picture_folder
 from training.errors import SettingsError
-from training.pretraining.network import NetworkSettings
+from training.pretraining.network import VOCABULARY_NAME, NetworkSettings, tokenizer_folder
 
 Facts = dict[str, Any]
 
 _FREE_OF_NETWORK: Final = ("bundle", "image_weights", "text_weights", "tokenizer")
-"""Where a run began from, which its checkpoint holds, and paths that may have moved."""
+"""Where a run began from, which its checkpoint holds, and paths that may have moved.
+
+Of a tokenizer the words are a fact of their own.
+"""
 
 
 def network_facts(network: NetworkSettings) -> Facts:
@@ -24,6 +30,12 @@ def network_facts(network: NetworkSettings) -> Facts:
         for name, value in asdict(network).items()
         if name not in _FREE_OF_NETWORK
     }
+
+
+def tokenizer_facts(network: NetworkSettings) -> Facts:
+    """Return what of a tokenizer a run must keep: its words in their order, wherever they lie."""
+    words = file_sha256(tokenizer_folder(network) / VOCABULARY_NAME)
+    return {"model.network.tokenizer": f"{VOCABULARY_NAME} of digest {words[:12]}"}
 
 
 def data_facts(settings: Mapping[str, Any], ranks: int) -> Facts:
@@ -83,6 +95,24 @@ def require_same(saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
         raise SettingsError(
             f"the checkpoint is of a run with other settings: {'; '.join(differences)}. Give the "
             "same settings and tables, or begin anew with --resume none and another --out"
+        )
+
+
+def require_shapes(saved: Mapping[str, Tensor], current: Mapping[str, Tensor]) -> None:
+    """Refuse the weights of another network, which no setting tells in checkpoints of old.
+
+    Raises
+    ------
+    SettingsError
+        The message names tensors that differ.
+    """
+    differences = tensor_differences(
+        *({name: tuple(value.shape) for name, value in one.items()} for one in (current, saved))
+    )
+    if differences:
+        raise SettingsError(
+            f"the checkpoint is of another network or tokenizer: {differences}. Give the same "
+            "settings, or begin anew with --resume none and another --out"
         )
 
 
