@@ -24,6 +24,9 @@ from training.whole_file import whole_file
 
 _IMAGE_PREFIX: Final = "image_encoder."
 _OPTIONS: Final = "options"
+_VALIDATE: Final = (
+    "see --trainer.limit_val_batches, check_val_every_n_epoch, val_check_interval and max_steps"
+)
 
 
 class Checkpoints(ModelCheckpoint):
@@ -99,7 +102,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class PublishedCheckpoints(lightning.Callback):
-    """Writes ``model-epoch-N.tar`` in the published layout after each epoch.
+    """Writes ``model-epoch-N.tar`` in the published layout after each epoch that is validated.
 
     ``model-best.tar`` is the one of the smallest validation loss.
     """
@@ -107,6 +110,22 @@ class PublishedCheckpoints(lightning.Callback):
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)
         self._best = float("inf")
+        self._is_published = False
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Say where it can be foreseen that nothing will be published."""
+        every, epochs = trainer.check_val_every_n_epoch or 0, trainer.max_epochs or -1
+        if trainer.is_global_zero and (trainer.limit_val_batches == 0 or every > epochs > 0):
+            say(f"without a validation nothing is published in {self._folder}: {_VALIDATE}")
+
+    def on_train_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Say where nothing was published."""
+        if trainer.is_global_zero and not self._is_published:
+            say(f"no validation was made, so nothing was published in {self._folder}: {_VALIDATE}")
 
     def on_validation_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -120,6 +139,7 @@ class PublishedCheckpoints(lightning.Callback):
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"model-epoch-{trainer.current_epoch}.tar"
         save_published(pl_module, path, epoch=trainer.current_epoch)
+        self._is_published = True
         if loss < self._best:
             self._best = loss
             save_published(pl_module, self._folder / "model-best.tar", epoch=trainer.current_epoch)

@@ -23,6 +23,7 @@ from training.pretraining.checkpoints import (
 from training.pretraining.cost import estimate
 from training.pretraining.data_module import PretrainingData
 from training.pretraining.pretraining_module import Pretraining
+from training.pretraining.trainer_options import is_of_lightning, require_usable_options
 from training.terminal import install_hint, say
 
 CONFIGURATIONS: Final = ("b5", "b2", "tiny")
@@ -93,7 +94,12 @@ def _run(arguments: Sequence[str], module: type[Pretraining], data: type[Pretrai
         for line in estimate(cli.trainer, cli.model, cli.datamodule, epochs).lines():
             say(line)
         return
-    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
+    try:
+        cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=_checkpoint(cli))
+    except (TypeError, ValueError) as error:
+        if not is_of_lightning(error):
+            raise
+        raise MisconfigurationException(_one_line(error)) from error
     cli.trainer.save_checkpoint(Path(cli.config["out"]) / "checkpoints" / FINISHED)
 
 
@@ -133,6 +139,7 @@ class _CommandLine(LightningCLI):
 
         out = Path(self.config["out"])
         trainer = self.config["trainer"]
+        require_usable_options(trainer)
         kwargs["default_root_dir"] = str(out)
         kwargs["use_distributed_sampler"] = False  # the batches know their rank
         kwargs["callbacks"] = [
