@@ -174,7 +174,7 @@ def test_varied_phantoms_teach_a_bundle_s_encoder_in_several_looks(varied_plan, 
 
     assert len(maps) == varied_plan.looks == 2
     assert not np.array_equal(*maps)
-    assert read_manifest(varied_bundle).version == "2.1.0-phantoms"
+    assert read_manifest(varied_bundle).version == "2.1.1-phantoms"
 
 
 def test_card_of_varied_phantoms_tells_seeds_of_the_finished_weights(varied_bundle):
