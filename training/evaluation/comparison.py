@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.manifest import MANIFEST_NAME
 from mammoclip_core.networks.tokenizer_files import TOKENIZER_FILES
 from mammoclip_core.published.convert import convert
 from training.data.breast_records import read_image_text_table
@@ -35,6 +37,9 @@ _QUIET: Final = (
     "--trainer.enable_model_summary",
     "false",
 )
+_BETWEEN_NAMES: Final = re.compile(r"[\s,=:'\"\[\]{}]+")
+"""What stands between the names of files in a command line, and in the lists that it gives."""
+
 _PHANTOM_SEEDS: Final = (501, 502)
 """Of the phantoms that are trained on, and of those that a model is judged by."""
 
@@ -136,8 +141,10 @@ def compare(order: ComparisonOrder) -> Comparison:
             **_shown(order.data),
             "tokenizer": contents_sha256(_existing(order.tokenizer, TOKENIZER_FILES)),
             "settings": order.settings,
+            "files of the settings": _files_sha256(order.settings),
             "probe epochs": str(order.probe_epochs),
         },
+        way_facts={name: _files_sha256(arguments) for name, arguments in order.ways.items()},
         say=order.say,
     )
     return compare_runs(
@@ -200,6 +207,19 @@ def _learnt(data: ComparisonData) -> list[Path]:
         )
         learnt = [folder / NAMES_NAME, *(file for file in asked if file.is_file())]
     return learnt
+
+
+def _files_sha256(arguments: str) -> str:
+    """Condense what the files and bundles hold that arguments name; empty where they name none.
+
+    Of a name with a space nothing is known.
+    """
+    named = [Path(word) for word in _BETWEEN_NAMES.split(arguments) if word]
+    files = [path for path in named if path.is_file()]
+    for folder in named:
+        if (folder / MANIFEST_NAME).is_file():
+            files += sorted(path for path in folder.rglob("*") if path.is_file())
+    return contents_sha256(files) if files else ""
 
 
 def _existing(folder: Path, names: Iterable[str | Path]) -> list[Path]:

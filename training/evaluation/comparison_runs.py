@@ -30,12 +30,14 @@ class Runs:
     seeds : models of each way; an interval needs two
     facts : what all models have in common, by name
         A folder takes no models of other facts.
+    way_facts : what a way depends on besides its arguments, by the way's name
     """
 
     ways: Mapping[str, str]
     seeds: int
     out: Path
     facts: Mapping[str, str]
+    way_facts: Mapping[str, str] = field(default_factory=dict)
     say: Say = field(default=NOTHING_SAID)
 
 
@@ -92,18 +94,22 @@ def compare_runs(runs: Runs, judge: Judge, made_with: Mapping[str, str]) -> Comp
 def _agree(runs: Runs) -> None:
     """Refuse a folder of another comparison: its models would stand among these."""
     path = runs.out / _ORDER_NAME
+    own = {
+        name: f"{arguments} {runs.way_facts.get(name, '')}".rstrip()
+        for name, arguments in runs.ways.items()
+    }
     if not path.is_file():
-        write_whole(path, json.dumps({"facts": dict(runs.facts), "ways": dict(runs.ways)}))
+        write_whole(path, json.dumps({"facts": dict(runs.facts), "ways": own}))
         return
     known = json.loads(path.read_text(encoding="utf-8"))
     differing = [name for name, value in runs.facts.items() if known["facts"].get(name) != value]
-    changed = [name for name, value in known["ways"].items() if runs.ways.get(name, value) != value]
+    changed = [name for name, value in known["ways"].items() if own.get(name, value) != value]
     if differing or changed:
         raise SettingsError(
             f"{runs.out} holds a comparison with other {', '.join([*differing, *changed])}: "
             "choose another --out"
         )
-    ways = {**known["ways"], **runs.ways}
+    ways = {**known["ways"], **own}
     write_whole(path, json.dumps({"facts": dict(runs.facts), "ways": ways}))
 
 

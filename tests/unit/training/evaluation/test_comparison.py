@@ -183,3 +183,31 @@ def test_folder_of_another_way_of_the_same_name_is_refused(tables: Path, tmp_pat
 
     with pytest.raises(SettingsError, match="other other: choose another --out"):
         compare(order_of(tables, tmp_path, "--model.learning_rate 0.2"))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        ("--config {}/all.yaml", "all.yaml"),
+        ("--model.network.image_weights={}/bundle", "bundle/model.safetensors"),
+        ("--data.settings.image_label '[{{table: {}/all.yaml, images: png}}]'", "all.yaml"),
+    ],
+)
+@pytest.mark.parametrize("is_way", [False, True])
+def test_folder_of_other_contents_of_named_files_is_refused(
+    tables: Path, tmp_path: Path, arguments: str, changed: str, *, is_way: bool
+) -> None:
+    (tables / "bundle").mkdir()
+    for name in ("all.yaml", "bundle/bundle.json", "bundle/model.safetensors"):
+        (tables / name).write_text("first")
+    given = arguments.format(tables)
+    order = order_of(tables, tmp_path / "out", given if is_way else "")
+    order = order if is_way else replace(order, settings=given)
+    compare(order)
+    compare(order)  # nothing has changed
+    (tables / changed).write_text("other")
+
+    named = "other" if is_way else "files of the settings"
+    with pytest.raises(SettingsError, match=f"with other {named}: choose another --out"):
+        compare(order)
