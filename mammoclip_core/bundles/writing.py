@@ -57,7 +57,6 @@ def write_arrays(
     """
     _require_finite({**tensors, **prompts})
     if tokenizer_folder is not None:
-        (folder / TOKENIZER_FOLDER).mkdir()
         copy_folder(tokenizer_folder, folder / TOKENIZER_FOLDER)
     _save(prompts, folder / PROMPTS_NAME, None)
     digest = file_sha256(folder / PROMPTS_NAME)

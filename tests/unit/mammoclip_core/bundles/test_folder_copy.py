@@ -31,6 +31,12 @@ def test_all_files_are_copied(source, out):
     assert all(path.read_bytes() == (source / name).read_bytes() for name, path in copied.items())
 
 
+def test_folder_is_made_where_it_is_missing(source, tmp_path):
+    copy_folder(source, tmp_path / "new" / "folder")
+
+    assert (tmp_path / "new" / "folder" / "tokenizer" / "vocab.txt").is_file()
+
+
 def test_file_that_the_disk_does_not_take_is_named(source, out):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
