@@ -48,12 +48,21 @@ def naming(path: Path) -> Iterator[None]:
     Raises
     ------
     OSError
-        In place of torch's RuntimeError, too, which hides it.
+        In place of torch's RuntimeError, too, which hides it, and of pydicom's without a number.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
-        refused = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(refused, OSError):
+        refused = _refusal(error)
+        if refused is None:
             raise
         raise OSError(refused.errno, refused.strerror, str(path)) from error
+
+
+def _refusal(error: BaseException | None) -> OSError | None:
+    """Return what the system said, which libraries raise errors of their own about."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        error = error.__context__
+    return None

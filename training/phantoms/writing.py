@@ -1,6 +1,7 @@
 """Phantom patients to disk: pictures, masks, tables and DICOM studies, by several processes."""
 
 import csv
+import io
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,7 @@ from training.phantoms.families import draw_patient, draw_view
 from training.phantoms.family import Family
 from training.phantoms.published_tables import Row, Tables, image_path, mask_path, rows_of
 from training.phantoms.view import COLUMNS, ROWS, VIEW_POSITIONS, PhantomView
-from training.whole_file import naming
+from training.whole_file import whole_file, write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,22 +104,21 @@ def _one_thread() -> None:
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(prepared_png(picture))
+    with whole_file(path) as stream:
+        stream.write(prepared_png(picture))
 
 
 def _write_dicom(path: Path, view: PhantomView) -> None:
     """Write a view under the name that the tables have for it."""
     from training.phantoms.mammogram_object import to_dataset
 
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        to_dataset(view).save_as(path, enforce_file_format=True)
+    with whole_file(path) as stream:
+        to_dataset(view).save_as(stream, enforce_file_format=True)
 
 
 def _write_table(path: Path, rows: list[Row]) -> None:
-    with naming(path), path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else ["image_id"])
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["image_id"])
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

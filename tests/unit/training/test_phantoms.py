@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import resource
 import shutil
 import subprocess
 import sys
@@ -235,3 +236,18 @@ def test_shipped_phantom_is_the_one_of_its_seed():
 
         # Fourier transforms differ in the last digit from machine to machine.
         assert (np.abs(shipped.astype(int) - drawn) > 2).mean() < 0.001
+
+
+@pytest.mark.parametrize("largest", [300, 3000, 10_000])
+def test_no_file_is_cut_off_where_the_disk_is_full(tmp_path, largest):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*(png|dcm)"):
+            write_phantoms(Order(seed=3, studies=1, out=tmp_path, with_dicom=True, **SMALL))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix not in {".png", ".dcm"}]
+    assert all(cv2.imread(str(path), -1) is not None for path in files if path.suffix == ".png")
