@@ -34,7 +34,7 @@ from training.examples.demonstration.export import export_bundle, read_pretraini
 from training.examples.demonstration.finishing import maps_of
 from training.examples.demonstration.phantom_images import TRUTH_NAME, read_truth
 from training.examples.demonstration.phantom_records import phantom_records
-from training.examples.demonstration.plan import TRAINING_SEED, VALIDATION_SEED, Plan
+from training.examples.demonstration.plan import VALIDATION_SEED, Plan
 from training.examples.demonstration.weight_judging import held_out_seeds_of
 from training.examples.demonstration.weight_making import ENCODER_NAME
 from training.factor.feature_maps import FACTS_NAME
@@ -103,7 +103,7 @@ class Lesson:
     def maps(self) -> tuple[Path, Path, Path]:
         """Return the folders of the maps that are learnt from, validated on and judged by."""
         learnt, validation = (
-            self.plan.looks_of(seed)[0] for seed in (TRAINING_SEED, VALIDATION_SEED)
+            self.plan.looks_of(seed)[0] for seed in (self.plan.training_seed, VALIDATION_SEED)
         )
         return learnt, validation, self.plan.maps(self.judged_by)
 
@@ -145,7 +145,7 @@ def _arguments(lesson: Lesson, arguments: str, seed: int, out: Path) -> list[str
             "family": plan.family.value,
         }
         for fold, (drawn, studies) in enumerate(
-            ((TRAINING_SEED, lesson.studies), (VALIDATION_SEED, _VALIDATION_STUDIES))
+            ((plan.training_seed, lesson.studies), (VALIDATION_SEED, _VALIDATION_STUDIES))
         )
     ]
     rows, columns = plan.size
@@ -271,8 +271,8 @@ def main(
         Runs(ways=ways, seeds=seeds, out=out, facts=lesson.facts(), say=say),
         partial(judged, lesson),
         {
-            "pretrained on": f"{studies} {family.value} phantom studies of seed {TRAINING_SEED}, "
-            f"{epochs} epochs, the encoder's last convolution",
+            "pretrained on": f"{studies} {family.value} phantom studies of seed "
+            f"{plan.training_seed}, {epochs} epochs, the encoder's last convolution",
             "judged by": f"{len(read_truth(plan.images(seed)))} images of seed {seed}, by prompts "
             "and class activation",
             "settings": settings,

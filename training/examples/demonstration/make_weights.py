@@ -14,12 +14,12 @@ from mammoclip_core.bundles.demonstration import demonstration_bundle
 from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.plan import (
     GOING_ON_IMAGE_STEPS,
+    GOING_ON_LOOKS,
     GOING_ON_STUDIES,
     GOING_ON_WINDOW,
     GOING_ON_WINDOW_STEPS,
     HELD_OUT_STUDIES,
     STUDIES,
-    TRAINING_SEED,
     VALIDATION_SEED,
     Plan,
 )
@@ -37,11 +37,11 @@ from training.phantoms.family import Family
 
 def make_weights(plan: Plan) -> Path:
     """Make everything that is not there yet; returns the finished bundle's folder."""
-    for seed in (VALIDATION_SEED, TRAINING_SEED):
+    for seed in (VALIDATION_SEED, plan.training_seed):
         draw_images(plan, seed)
     encoder = trained_encoder(plan)
     if not plan.learns_on:
-        for seed in (TRAINING_SEED, VALIDATION_SEED):
+        for seed in (plan.training_seed, VALIDATION_SEED):
             say(f"maps of seed {seed}")
             for number, folder in enumerate(plan.looks_of(seed)):
                 write_block_maps(encoder, plan.images(seed), folder, look=plan.look, number=number)
@@ -73,7 +73,7 @@ def main(
         int | None,
         typer.Option(
             min=1,
-            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 300.",
+            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 400.",
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of pretraining.")] = 6,
@@ -92,7 +92,7 @@ def main(
         int | None,
         typer.Option(
             min=8,
-            help="Number of phantom studies to train on. Default: 1088, of varied phantoms 1600.",
+            help="Number of phantom studies to train on. Default: 1088, of varied phantoms 2600.",
         ),
     ] = None,
     processes: Annotated[
@@ -138,6 +138,7 @@ def main(
             window=GOING_ON_WINDOW,
             window_steps=GOING_ON_WINDOW_STEPS,
             image_steps=GOING_ON_IMAGE_STEPS,
+            looks=GOING_ON_LOOKS,
         )
     typer.echo(
         make_weights(

@@ -14,9 +14,14 @@ GOING_ON_WINDOW: Final = (160, 192)
 """Of an encoder that knows lesions already: more of them in the same time."""
 
 GOING_ON_WINDOW_STEPS: Final = 3600
-GOING_ON_IMAGE_STEPS: Final = 300
+GOING_ON_IMAGE_STEPS: Final = 400
+GOING_ON_LOOKS: Final = 1
 STUDIES: Final = 1088
-GOING_ON_STUDIES: Final = 1600
+GOING_ON_STUDIES: Final = 2600
+GOING_ON_SEED: Final = 102
+"""Of patients that the encoder which goes on has not learned from: more of them help it more than
+more steps do."""
+
 TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
 CHOICE_SEEDS: Final = (203, 204, 205)
 """Seeds by which a finding is localised by what points better on them."""
@@ -77,6 +82,11 @@ class Plan:
         return self.family is Family.PLAIN
 
     @property
+    def training_seed(self) -> int:
+        """Return the seed of the patients that are learned from."""
+        return TRAINING_SEED if self.is_plain else GOING_ON_SEED
+
+    @property
     def look(self) -> Look | None:
         """Return how the look of training images is changed."""
         return None if self.is_plain else Look()
@@ -84,7 +94,7 @@ class Plan:
     def samples(self, size: tuple[int, int], *, repeats: int = 2) -> DenseSampleSettings:
         """Return what dense supervision shows, in parts of some size."""
         return DenseSampleSettings(
-            images=str(self.images(TRAINING_SEED)),
+            images=str(self.images(self.training_seed)),
             rows=size[0],
             columns=size[1],
             repeats=repeats,
@@ -101,13 +111,13 @@ class Plan:
         """Return the folders of the maps of a seed's images that an encoder learns from."""
         if self.is_plain:
             return (self.maps(seed),)
-        count = self.looks if seed == TRAINING_SEED else 1
+        count = self.looks if seed == self.training_seed else 1
         return tuple(self.maps(seed, f"look-{number}") for number in range(count))
 
     def studies_of(self, seed: int) -> int:
         """Return how many studies are drawn of a seed."""
         return {
-            TRAINING_SEED: self.studies,
+            self.training_seed: self.studies,
             VALIDATION_SEED: self.validation_studies,
             **dict.fromkeys(CHOICE_SEEDS, self.choice_studies),
         }.get(seed, self.held_out_studies)

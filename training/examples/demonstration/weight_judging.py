@@ -23,7 +23,6 @@ from training.examples.demonstration.phantom_images import read_truth
 from training.examples.demonstration.plan import (
     CHOICE_SEEDS,
     HELD_OUT_SEED,
-    TRAINING_SEED,
     VALIDATION_SEED,
     Plan,
 )
@@ -92,7 +91,8 @@ def judged_bundle(plan: Plan) -> Path:
             + (" --whole-encoder" if plan.learns_on else "")
             + (" --single-views" if plan.has_twin else ""),
             "image encoder began with": began,
-            "learned from": f"{plan.studies} studies, seed {TRAINING_SEED}, {plan.family} phantoms",
+            "learned from": f"{plan.studies} studies, seed {plan.training_seed}, "
+            f"{plan.family} phantoms",
             "chosen and calibrated on": f"{plan.validation_studies} studies, "
             f"seed {VALIDATION_SEED}",
             "ways of localising chosen on": f"{plan.choice_studies} studies of each of the seeds "

@@ -23,7 +23,6 @@ from training.examples.demonstration.first_weights import (
 )
 from training.examples.demonstration.phantom_images import TRUTH_NAME, prepare_phantoms, read_truth
 from training.examples.demonstration.plan import (
-    TRAINING_SEED,
     VALIDATION_SEED,
     Plan,
 )
@@ -33,7 +32,7 @@ from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.pretraining_run import FINISHED, pretrain
 from training.whole_file import whole_file
 
-_VERSIONS: Final = {True: VERSION, False: "2.1.1-phantoms"}
+_VERSIONS: Final = {True: VERSION, False: "2.2.0-phantoms"}
 """Of weights that know plain phantoms alone, and of others."""
 
 ENCODER_NAME: Final = "encoder.pt"
@@ -125,7 +124,7 @@ def pretrain_model(plan: Plan, name: str) -> None:
     sets = ", ".join(
         f"{{seed: {seed}, studies: {plan.studies_of(seed)}, images: {images}, "
         f"fold: {fold}, family: {plan.family}, look: {look}}}"
-        for fold, seed in enumerate((TRAINING_SEED, VALIDATION_SEED))
+        for fold, seed in enumerate((plan.training_seed, VALIDATION_SEED))
         for look, images in enumerate(
             (plan.images(seed),) if plan.learns_on else plan.looks_of(seed)
         )
@@ -164,12 +163,14 @@ def finish_model(plan: Plan, name: str) -> None:
     if not plain.is_dir():
         module = read_pretraining(plan.folder / name / "checkpoints" / FINISHED)
         export_bundle(module, plain, version=_VERSIONS[plan.is_plain])
-    maps = {seed: known_maps(plan, plain, seed, name) for seed in (TRAINING_SEED, VALIDATION_SEED)}
+    maps = {
+        seed: known_maps(plan, plain, seed, name) for seed in (plan.training_seed, VALIDATION_SEED)
+    }
     say(f"Mammo-FActOR and calibration, {name}")
     finish_bundle(
         plain,
         out,
-        training=(maps[TRAINING_SEED], read_truth(plan.images(TRAINING_SEED))),
+        training=(maps[plan.training_seed], read_truth(plan.images(plan.training_seed))),
         validation=(maps[VALIDATION_SEED], read_truth(plan.images(VALIDATION_SEED))),
         validation_name=f"{4 * plan.validation_studies} phantoms of seed {VALIDATION_SEED}",
     )

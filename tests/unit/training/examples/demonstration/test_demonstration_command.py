@@ -16,7 +16,7 @@ from mammoclip_core.manifest import read_manifest
 from training.examples.demonstration.compare_pretraining import DEFAULT_SETTINGS, main
 from training.examples.demonstration.held_out_seeds import held_out_seeds
 from training.examples.demonstration.make_weights import make_weights
-from training.examples.demonstration.plan import TRAINING_SEED, Plan
+from training.examples.demonstration.plan import Plan
 from training.phantoms.family import Family
 
 app = typer.Typer()
@@ -149,7 +149,7 @@ def test_ways_are_compared_on_varied_phantoms_by_default(plan, bundle, tmp_path)
     refused = CliRunner().invoke(app, arguments)
 
     assert refused.exit_code != 0
-    assert "maps-look-0-101 holds no maps" in refused.output
+    assert "maps-look-0-102 holds no maps" in refused.output
 
 
 @pytest.fixture(scope="module")
@@ -170,11 +170,13 @@ def varied_bundle(varied_plan):
 
 
 def test_varied_phantoms_teach_a_bundle_s_encoder_in_several_looks(varied_plan, varied_bundle):
-    maps = [np.load(folder / "maps.npy") for folder in varied_plan.looks_of(TRAINING_SEED)]
+    maps = [
+        np.load(folder / "maps.npy") for folder in varied_plan.looks_of(varied_plan.training_seed)
+    ]
 
     assert len(maps) == varied_plan.looks == 2
     assert not np.array_equal(*maps)
-    assert read_manifest(varied_bundle).version == "2.1.1-phantoms"
+    assert read_manifest(varied_bundle).version == "2.2.0-phantoms"
 
 
 def test_card_of_varied_phantoms_tells_seeds_of_the_finished_weights(varied_bundle):
