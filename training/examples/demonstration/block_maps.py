@@ -60,7 +60,13 @@ class ChangedLooks:
 
 
 def write_block_maps(
-    encoder: ImageEncoder, images: Path, out: Path, *, look: Look | None = None, number: int = 0
+    encoder: ImageEncoder,
+    images: Path,
+    out: Path,
+    *,
+    look: Look | None = None,
+    number: int = 0,
+    count: int | None = None,
 ) -> FeatureMaps:
     """Compute the maps of a folder that `prepare_phantoms` made; takes up what a killed run left.
 
@@ -68,6 +74,7 @@ def write_block_maps(
     ----------
     look : how the images are changed before; None for not at all
     number : of the look: another one changes each image in another way
+    count : of the images, the first ones; None for all
 
     Returns
     -------
@@ -76,7 +83,7 @@ def write_block_maps(
     """
     source = ImageArray(images)
     rows, columns = source.size
-    names = json.loads((images / NAMES_NAME).read_text(encoding="utf-8"))
+    names = json.loads((images / NAMES_NAME).read_text(encoding="utf-8"))[:count]
     preprocessing = Preprocessing(
         mode=PUBLISHED_MODE,
         rows=rows,

@@ -15,6 +15,7 @@ from training.examples.demonstration.block_maps import write_block_maps
 from training.examples.demonstration.plan import (
     GOING_ON_IMAGE_STEPS,
     GOING_ON_LOOKS,
+    GOING_ON_PRETRAINING_STUDIES,
     GOING_ON_STUDIES,
     GOING_ON_WINDOW,
     GOING_ON_WINDOW_STEPS,
@@ -44,7 +45,14 @@ def make_weights(plan: Plan) -> Path:
         for seed in (plan.training_seed, VALIDATION_SEED):
             say(f"maps of seed {seed}")
             for number, folder in enumerate(plan.looks_of(seed)):
-                write_block_maps(encoder, plan.images(seed), folder, look=plan.look, number=number)
+                write_block_maps(
+                    encoder,
+                    plan.images(seed),
+                    folder,
+                    look=plan.look,
+                    number=number,
+                    count=4 * plan.mapped_studies(seed),
+                )
     for name in models_of(plan):
         pretrain_model(plan, name)
         finish_model(plan, name)
@@ -66,14 +74,14 @@ def main(
     window_steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Batches of the lesson on windows. Default: 750, of varied phantoms 3600."
+            min=1, help="Batches of the lesson on windows. Default: 750, of varied phantoms 2800."
         ),
     ] = None,
     image_steps: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 400.",
+            help="Batches of the lesson on whole images. Default: 450, of varied phantoms 300.",
         ),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of pretraining.")] = 6,
@@ -139,6 +147,7 @@ def main(
             window_steps=GOING_ON_WINDOW_STEPS,
             image_steps=GOING_ON_IMAGE_STEPS,
             looks=GOING_ON_LOOKS,
+            pretraining_studies=GOING_ON_PRETRAINING_STUDIES,
         )
     typer.echo(
         make_weights(

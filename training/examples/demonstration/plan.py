@@ -13,14 +13,17 @@ WINDOW: Final = (288, 224)
 GOING_ON_WINDOW: Final = (160, 192)
 """Of an encoder that knows lesions already: more of them in the same time."""
 
-GOING_ON_WINDOW_STEPS: Final = 3600
-GOING_ON_IMAGE_STEPS: Final = 400
+GOING_ON_WINDOW_STEPS: Final = 2800
+GOING_ON_IMAGE_STEPS: Final = 300
 GOING_ON_LOOKS: Final = 1
 STUDIES: Final = 1088
 GOING_ON_STUDIES: Final = 2600
 GOING_ON_SEED: Final = 102
 """Of patients that the encoder which goes on has not learned from: more of them help it more than
 more steps do."""
+
+GOING_ON_PRETRAINING_STUDIES: Final = 1300
+"""What stands behind the encoder's blocks is small, and as good with half of the patients."""
 
 TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
 CHOICE_SEEDS: Final = (203, 204, 205)
@@ -41,6 +44,7 @@ class Plan:
         A bundle's folder, too: its encoder learns on, with the statistics that it has.
     window_steps, image_steps : batches of dense supervision on windows and on whole images
     epochs : of pretraining, over breasts
+    pretraining_studies : whose maps pretraining learns from, the first ones; 0 for all
     family : of the phantoms
         Of others than the plain ones, images have other looks, and held-out seeds come from the
         finished weights.
@@ -59,6 +63,7 @@ class Plan:
     window_steps: int = 750
     image_steps: int = 450
     epochs: int = 6
+    pretraining_studies: int = 0
     validation_studies: int = VALIDATION_STUDIES
     choice_studies: int = CHOICE_STUDIES
     held_out_studies: int = HELD_OUT_STUDIES
@@ -113,6 +118,12 @@ class Plan:
             return (self.maps(seed),)
         count = self.looks if seed == self.training_seed else 1
         return tuple(self.maps(seed, f"look-{number}") for number in range(count))
+
+    def mapped_studies(self, seed: int) -> int:
+        """Return how many studies of a seed pretraining learns from, or is judged by."""
+        drawn = self.studies_of(seed)
+        is_part = seed == self.training_seed and self.pretraining_studies and not self.learns_on
+        return min(drawn, self.pretraining_studies) if is_part else drawn
 
     def studies_of(self, seed: int) -> int:
         """Return how many studies are drawn of a seed."""

@@ -102,7 +102,8 @@ def judged_bundle(plan: Plan) -> Path:
             "dense supervision on windows": f"{plan.window_steps} batches of {plan.window_batch}, "
             f"{plan.window[0]} x {plan.window[1]}",
             "dense supervision on images": f"{plan.image_steps} batches of {plan.image_batch}",
-            "pretraining": f"{plan.epochs} epochs, "
+            "pretraining": f"{plan.epochs} epochs of the first "
+            f"{plan.mapped_studies(plan.training_seed)} of these studies, "
             + ("the whole encoder" if plan.learns_on else "the encoder's last convolution"),
         },
         plan.folder,

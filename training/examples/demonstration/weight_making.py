@@ -122,7 +122,7 @@ def pretrain_model(plan: Plan, name: str) -> None:
         return
     say(f"pretraining, {name}")
     sets = ", ".join(
-        f"{{seed: {seed}, studies: {plan.studies_of(seed)}, images: {images}, "
+        f"{{seed: {seed}, studies: {plan.mapped_studies(seed)}, images: {images}, "
         f"fold: {fold}, family: {plan.family}, look: {look}}}"
         for fold, seed in enumerate((plan.training_seed, VALIDATION_SEED))
         for look, images in enumerate(
@@ -166,12 +166,13 @@ def finish_model(plan: Plan, name: str) -> None:
     maps = {
         seed: known_maps(plan, plain, seed, name) for seed in (plan.training_seed, VALIDATION_SEED)
     }
+    truth = {seed: read_truth(plan.images(seed))[: 4 * plan.mapped_studies(seed)] for seed in maps}
     say(f"Mammo-FActOR and calibration, {name}")
     finish_bundle(
         plain,
         out,
-        training=(maps[plan.training_seed], read_truth(plan.images(plan.training_seed))),
-        validation=(maps[VALIDATION_SEED], read_truth(plan.images(VALIDATION_SEED))),
+        training=(maps[plan.training_seed], truth[plan.training_seed]),
+        validation=(maps[VALIDATION_SEED], truth[VALIDATION_SEED]),
         validation_name=f"{4 * plan.validation_studies} phantoms of seed {VALIDATION_SEED}",
     )
 

@@ -160,6 +160,7 @@ def varied_plan(plan, tmp_path_factory):
         image_weights=str(demonstration_bundle()),
         family=Family.VARIED,
         studies=10,
+        pretraining_studies=9,
         window=(96, 64),
     )
 
@@ -175,6 +176,7 @@ def test_varied_phantoms_teach_a_bundle_s_encoder_in_several_looks(varied_plan, 
     ]
 
     assert len(maps) == varied_plan.looks == 2
+    assert len(maps[0]) == 4 * varied_plan.pretraining_studies
     assert not np.array_equal(*maps)
     assert read_manifest(varied_bundle).version == "2.2.0-phantoms"
 
@@ -187,3 +189,5 @@ def test_card_of_varied_phantoms_tells_seeds_of_the_finished_weights(varied_bund
         assert f"varied phantoms of seed {seed}, mass by its trained prompts" in card
     assert read_manifest(demonstration_bundle()).weights_sha256 in card
     assert "its blocks stood still" in card
+    assert "| learned from | 10 studies, seed 102, varied phantoms |" in card
+    assert "| pretraining | 1 epochs of the first 9 of these studies, " in card
