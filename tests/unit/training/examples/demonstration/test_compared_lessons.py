@@ -9,7 +9,7 @@ from training.examples.demonstration.plan import Plan
 from training.phantoms.family import Family
 
 FACTS = {
-    "maps-look-0-101/maps.json": "maps",
+    "maps-look-0-102/maps.json": "maps",
     "maps-look-0-202/maps.json": "maps",
     "maps-303/maps.json": "maps",
     "images-303/truth.json": "lesions",
