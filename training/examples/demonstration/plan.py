@@ -23,7 +23,7 @@ GOING_ON_SEED: Final = 102
 more steps do."""
 
 GOING_ON_PRETRAINING_STUDIES: Final = 1300
-"""What stands behind the encoder's blocks is small, and as good with half of the patients."""
+"""Half of them: what stands behind the encoder's blocks is small, and maps take their time."""
 
 TRAINING_SEED, VALIDATION_SEED, HELD_OUT_SEED = 101, 202, 303
 CHOICE_SEEDS: Final = (203, 204, 205)
