@@ -19,8 +19,8 @@ GOING_ON_LOOKS: Final = 1
 STUDIES: Final = 1088
 GOING_ON_STUDIES: Final = 2600
 GOING_ON_SEED: Final = 102
-"""Of patients that the encoder which goes on has not learned from: more of them help it more than
-more steps do."""
+"""Of patients that the encoder which goes on has not learned from: more steps on known ones gave it
+little."""
 
 GOING_ON_PRETRAINING_STUDIES: Final = 1300
 """Half of them: what stands behind the encoder's blocks is small, and maps take their time."""
