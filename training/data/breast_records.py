@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from training.data.splits import group_folds
 from training.data.table_formats import IMAGE_TEXT
@@ -11,6 +11,9 @@ from training.data.table_reading import read_table
 from training.errors import TableError
 from training.reports.report_synthesis import Observation
 from training.reports.report_text import Report, parts_of, sentences_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDS: Final = 4
 """So many folds are drawn where a table names none."""
@@ -78,12 +81,21 @@ def read_image_text_table(path: Path) -> list[BreastRecord]:
     TableError
         Columns are missing, or rows are bad: all of them are named.
     """
-    rows = read_table(path, IMAGE_TEXT)
-    if "fold" not in rows.columns:
-        patients = rows["patient_id"].tolist()
-        folds = min(FOLDS, len(set(patients)))
-        rows["fold"] = group_folds(patients, [0] * len(patients), folds) if folds > 1 else 0
+    rows = with_folds(read_table(path, IMAGE_TEXT))
     return [_record_of(row) for row in rows.to_dict("records")]
+
+
+def with_folds(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the rows of an image-text table with a fold of each: its own, or one that is drawn.
+
+    The same patients always get the same folds, so that what pretraining holds out is known.
+    """
+    if "fold" in rows.columns:
+        return rows
+    patients = rows["patient_id"].tolist()
+    folds = min(FOLDS, len(set(patients)))
+    drawn = group_folds(patients, [0] * len(patients), folds) if folds > 1 else 0
+    return rows.assign(fold=drawn)
 
 
 def split_by_fold(

@@ -23,6 +23,7 @@ def find_named(
     Parameters
     ----------
     groups : the folder of each image in the published layouts, its study's or patient's
+        One in another, ``PATIENT/left``, is looked for as such; empty where none is known.
     names : of images, without ending
     may_be_missing : bool
         Return a path where nothing is for an image that is missing.
@@ -44,13 +45,17 @@ def find_named(
     for group, name in zip(groups, names, strict=True):
         paths = found.get(name, [])
         if len(paths) > 1:
-            paths = [path for path in paths if path.parent.name == group] or paths
+            parts = Path(group).parts
+            in_group = [
+                path for path in paths if parts and path.parts[-1 - len(parts) : -1] == parts
+            ]
+            paths = in_group or ([] if may_be_missing and group else paths)
         if len(paths) == 1:
             files.append(paths[0])
         elif not paths and may_be_missing:
             files.append(folders[0] / group / name)
         else:
-            (doubled if paths else missing).append(name)
+            (doubled if paths else missing).append(f"{group}/{name}" if group else name)
     _refuse(missing, f"are not under {_listed(folders)}", table)
     _refuse(doubled, f"are there several times under {_listed(folders)}", table)
     return tuple(files)

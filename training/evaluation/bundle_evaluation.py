@@ -10,7 +10,8 @@ from training.downstream.finetune import Machine
 from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.tasks import DataSet
 from training.errors import TableError
-from training.evaluation.suite import PARTS, opened, run_suite
+from training.evaluation.judged_reports import read_judged_reports
+from training.evaluation.suite import PARTS, RETRIEVAL, opened, run_suite
 from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
 from training.learning.presets import Preset
 from training.learning.ranks import ALONE, Ranks
@@ -90,13 +91,19 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         if data.data is not expected:
             raise TableError(f"{table} is not a table of {expected}")
         sets[expected] = data.with_usable_pictures(skip=order.skip_unreadable, say=say)
+    parts = order.only or PARTS
+    reports = None
+    if order.reports is not None and RETRIEVAL in parts:
+        reports = read_judged_reports(
+            order.reports, order.images, skip_unreadable=order.skip_unreadable, say=say
+        )
     bundle = opened(order.bundle, cache, order.ranks)
     given = SuiteInput(
         bundle=bundle,
         manifest=read_manifest(bundle),
         sets=sets,
         folders=order.images,
-        reports=order.reports,
+        reports=reports,
         out=order.out,
         cache=cache,
         preset=Preset(order.preset),
@@ -110,4 +117,4 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         say=say,
     )
     beside = {name: opened(path, cache, order.ranks) for name, path in order.beside.items()}
-    return run_suite(given, beside, order.only or PARTS)
+    return run_suite(given, beside, parts)

@@ -25,6 +25,7 @@ from training.errors import TableError
 from training.evaluation.bundle_evaluation import EvaluationOrder, evaluate
 from training.evaluation.comparison_runs import Runs, compare_runs
 from training.evaluation.comparison_table import Comparison, Figures
+from training.evaluation.judged_reports import read_judged_reports
 from training.phantoms.writing import Order, write_phantoms
 from training.pretraining.pretraining_run import pretrain
 from training.terminal import Say
@@ -160,6 +161,7 @@ def compare(order: ComparisonOrder) -> Comparison:
 
 
 def _require_apart(data: ComparisonData) -> None:
+    read_judged_reports(data.reports, data.images)  # refuses what only the first model would meet
     learnt = {record.patient_id for record in read_image_text_table(data.reports)}
     images = data.labelled(may_be_missing=True).images
     test = set(images["patient"][images["part"] == TEST])

@@ -34,8 +34,10 @@ PARTS_OF_TASKS: Final[Mapping[str, OfTask]] = {
 }
 """Done for every classification task whose table is given."""
 
+RETRIEVAL: Final = "retrieval"
+
 PARTS_OF_MODELS: Final[Mapping[str, OfModel]] = {
-    "retrieval": retrieval_figures,
+    RETRIEVAL: retrieval_figures,
     "localisation": localisation_part,
     "detection": detection_part,
 }
@@ -186,7 +188,10 @@ def _made_with(given: SuiteInput, models: Sequence[_Model], parts: Sequence[str]
             f"{data.images['patient'].nunique()} patients; images by part: {by_part}"
         )
     if given.reports is not None:
-        facts["reports"] = given.reports.name
+        facts["reports"] = (
+            f"{given.reports.table.name}, fold 0: {len(given.reports.texts)} distinct reports of "
+            f"{len(set(given.reports.patients))} patients"
+        )
     changed = [] if given.epochs is None else [f"epochs {given.epochs}"]
     changed += [] if given.learning_rate is None else [f"learning rate {given.learning_rate:g}"]
     facts["preset"] = f"{given.preset}{''.join(f', but {one}' for one in changed)}"

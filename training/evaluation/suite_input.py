@@ -12,6 +12,7 @@ from training.downstream.finetune import Machine
 from training.downstream.labelled_images import LabelledImages
 from training.downstream.recipes import Recipe, Training, recipe_of
 from training.downstream.tasks import DataSet, Task
+from training.evaluation.judged_reports import JudgedReports
 from training.learning.presets import Preset
 from training.measures.intervals import REPEATS
 from training.terminal import Say
@@ -28,7 +29,7 @@ class SuiteInput:
     bundle : folder
     sets : tables with their images, by data set
     folders : where images lie
-    reports : image-text table, for retrieval
+    reports : for retrieval, or None
     out : folder of what is trained on the way
     cache : folder of features, the same for all models
     epochs, learning_rate : in place of the preset's
@@ -43,7 +44,7 @@ class SuiteInput:
     manifest: Manifest
     sets: Mapping[DataSet, LabelledImages]
     folders: tuple[Path, ...]
-    reports: Path | None = None
+    reports: JudgedReports | None = None
     out: Path
     cache: Path
     preset: Preset = Preset.PAPER

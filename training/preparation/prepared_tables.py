@@ -9,9 +9,10 @@ import numpy as np
 
 from training.data.splits import check_no_leak, group_folds
 from training.data.table_formats import IMAGE_TEXT, PLAIN, REPORTS, VINDR_FINDINGS
+from training.preparation.image_text_row import image_text_row
 from training.preparation.picture import Failure, Picture
 from training.preparation.requested_images import Reference, Table, references_of
-from training.reports.report_text import clean_report, to_cell
+from training.reports.report_text import clean_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,12 +145,7 @@ def _named_again(
 def _image_text_of(
     table: Table, made: Made, folds: Mapping[str, int]
 ) -> tuple["pd.DataFrame", list[Failure]]:
-    """Join the rows of a breast's images and their report into the published image-text row.
-
-    References
-    ----------
-    Mammo-CLIP, official `augment_text.py`.
-    """
+    """Join the rows of a breast's images and their report into the published image-text row."""
     import pandas as pd
 
     breasts: dict[tuple[str, str], list[tuple[Row, Picture, str]]] = {}
@@ -192,21 +188,13 @@ def _breast_row(patient: str, laterality: str, images: Sequence[tuple[Row, Pictu
         return next((values[name] for values, _, _ in images if values[name].strip()), "")
 
     report = clean_report(findings=section("FINDINGS"), impression=section("IMPRESSION"))
-    findings, impressions = to_cell(report.findings), to_cell(report.impression)
-    views = list(dict.fromkeys(view for _, _, view in images))
-    row: Row = {
-        "patient_id": patient,
-        "laterality": laterality,
-        "image": repr([picture.image for _, picture, _ in images]),
-        "view": repr(views),
-        **{
-            name: repr([picture.image for _, picture, view in images if view == name])
-            for name in ("CC", "MLO")
-        },
-        "text": repr([findings, impressions]),
-        "findings": findings,
-        "impressions": impressions,
-    }
+    row: Row = image_text_row(
+        patient,
+        laterality,
+        [(picture.image, view) for _, picture, view in images],
+        findings=report.findings,
+        impressions=report.impression,
+    )
     fold = next((values["fold"] for values, _, _ in images if "fold" in values), None)
     return row if fold is None else {**row, "fold": fold}
 

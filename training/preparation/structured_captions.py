@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from training.data.breast_records import with_folds
 from training.data.mapped_table import read_mapped
 from training.data.mapped_terms import attribute_of
-from training.data.table_mapping import TEST, TableMapping
+from training.data.table_mapping import HELD_OUT, TEST, TableMapping
 from training.data.table_writing import write_table
 from training.errors import TableError
+from training.preparation.image_text_row import VIEWS, image_text_row
 from training.reports.report_synthesis import (
     Observation,
     density_sentences,
     negative_sentences,
     positive_sentences,
 )
-from training.reports.report_text import sentences_of, to_cell
+from training.reports.report_text import sentences_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_VIEWS: Final = ("CC", "MLO")
 _LISTED: Final = 10
 """How many words beyond the lexicon are named of a column."""
 
@@ -55,7 +56,9 @@ def write_captions(
 
     A breast is said to show what any of its images shows. Labels that are named as findings of
     the lexicon, density and birads have sentences; a breast with a report has its report. A term
-    whose words the lexicon has not is left out of the sentence.
+    whose words the lexicon has not is left out of the sentence. Fold 0, which pretraining holds
+    out and retrieval is judged on, has the patients that the table holds out of training, or a
+    quarter of them.
 
     Parameters
     ----------
@@ -70,8 +73,9 @@ def write_captions(
     read = read_mapped(table, mapping, [images])
     generator = np.random.default_rng(seed)
     root = images.resolve()
-    rows = read.rows[(read.rows["split"] != TEST) & read.rows["view"].isin(_VIEWS)]
+    rows = read.rows[(read.rows["split"] != TEST) & read.rows["view"].isin(VIEWS)]
     written: list[dict[str, Any]] = []
+    has_held_out = bool((rows["split"] == HELD_OUT).any())
     silent = 0
     unsaid: _Unsaid = Counter()
     for (patient, side), breast in rows.groupby(["patient", "laterality"], sort=True):
@@ -81,27 +85,27 @@ def write_captions(
         if not findings and not impressions:
             silent += 1
             continue
-        names = {
-            view: sorted(
-                file.resolve().relative_to(root).as_posix()
-                for file in set(breast["file"][breast["view"] == view])
-            )
-            for view in _VIEWS
-        }
-        written.append(
+        named = sorted(
             {
-                "patient_id": patient,
-                "laterality": side,
-                **{view: str(of_view) for view, of_view in names.items()},
-                "findings": to_cell(findings),
-                "impressions": to_cell(impressions),
+                (view, file.resolve().relative_to(root).as_posix())
+                for view, file in zip(breast["view"], breast["file"], strict=True)
             }
         )
+        row = image_text_row(
+            str(patient),
+            str(side),
+            [(name, view) for view, name in named],
+            findings=findings,
+            impressions=impressions,
+        )
+        if has_held_out:
+            row["fold"] = int(not (breast["split"] == HELD_OUT).any())
+        written.append(row)
     if not written:
         raise TableError(f"{table}: its labels have no sentence for any breast")
     import pandas as pd
 
-    write_table(out, pd.DataFrame(written))
+    write_table(out, with_folds(pd.DataFrame(written)))
     return Captions(breasts=len(written), silent=silent, notes=(*read.notes, *_notes(unsaid)))
 
 

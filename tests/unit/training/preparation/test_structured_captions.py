@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 from training.commands.train import app as train
 from training.data.breast_records import read_image_text_table
 from training.data.table_mapping import read_mapping
+from training.data.table_reading import read_cells
 from training.errors import TableError
 from training.preparation.structured_captions import write_captions
 
@@ -99,3 +100,32 @@ def test_table_of_which_nothing_can_be_said_is_refused(own):
 
     with pytest.raises(TableError, match="no sentence for any breast"):
         written(own)
+
+
+def test_held_out_patients_of_the_table_are_those_that_pretraining_holds_out(own):
+    rows = [row.replace("2,R,CC,train", "2,R,CC,val") for row in ROWS]
+    (own / "own.csv").write_text("\n".join(rows) + "\n")
+
+    _, records = written(own)
+
+    assert {record.patient_id: record.fold for record in records} == {"1": 1, "2": 0}
+
+
+def test_table_is_of_the_published_form_with_the_folds_that_pretraining_draws(own):
+    ids = range(10, 22)
+    rows = [f"{number}.png,{number},L,CC,train,1,0,4,B,OVAL" for number in ids]
+    for number in ids:
+        (own / f"{number}.png").write_bytes(b"x")
+    (own / "own.csv").write_text("\n".join([ROWS[0], *rows]) + "\n")
+
+    _, records = written(own)
+    table = read_cells(own / "captions.csv")
+    table.drop(columns="fold").to_csv(own / "without.csv", index=False)
+    drawn = read_image_text_table(own / "without.csv")
+
+    assert {"image", "view", "CC", "MLO", "text", "findings", "impressions"} < set(table.columns)
+    assert table["image"].iloc[0] == "['10.png']"
+    assert table["view"].iloc[0] == "['CC']"
+    folds = [record.fold for record in records]
+    assert set(folds) == {0, 1, 2, 3}
+    assert folds == [record.fold for record in drawn]
