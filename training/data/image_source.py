@@ -73,8 +73,7 @@ class ImageArray:
 
     def __init__(self, folder: Path, size: tuple[int, int] | None = None) -> None:
         self._images = np.load(folder / ARRAY_NAME, mmap_mode="r")
-        names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
-        self._places = {name: place for place, name in enumerate(names)}
+        self._places = _places_of(folder)
         self.size: tuple[int, int] = size or self._images.shape[1:]
 
     def __call__(self, name: str) -> Tensor:
@@ -95,8 +94,7 @@ class MapArray:
 
     def __init__(self, folder: Path) -> None:
         self._maps = np.load(folder / MAPS_NAME, mmap_mode="r")
-        names = json.loads((folder / NAMES_NAME).read_text(encoding="utf-8"))
-        self._places = {name: place for place, name in enumerate(names)}
+        self._places = _places_of(folder)
 
     def __call__(self, name: str) -> Tensor:
         """Return one map, (c, H, W); raises KeyError where the array has none of this name."""
@@ -115,6 +113,15 @@ def image_source(folder: Path, size: tuple[int, int]) -> ImageSource:
 def is_picture_folder(folder: Path) -> bool:
     """Tell whether a folder's images are pictures of their own, and no array."""
     return not any((folder / name).is_file() for name in (MAPS_NAME, ARRAY_NAME))
+
+
+def names_in_array(folder: Path) -> tuple[str, ...]:
+    """Return the names of the images that the array or the maps of a folder hold, in order."""
+    return tuple(json.loads((folder / NAMES_NAME).read_text(encoding="utf-8")))
+
+
+def _places_of(folder: Path) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names_in_array(folder))}
 
 
 def unit_range(image: NDArray[np.uint8], limits: NDArray[np.uint8] | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,7 @@ def require_usable(
     files: Iterable[Path],
     *,
     skip: bool,
+    known: Mapping[Path, str] | None = None,
     option: str = SKIP_OPTION,
     say: Say = lambda words: None,
 ) -> set[Path]:
@@ -49,6 +50,7 @@ def require_usable(
 
     Parameters
     ----------
+    known : further pictures, which are not looked at: their faults, empty where there are none
     option : by which a person leaves them out, for the message
 
     Returns
@@ -62,17 +64,19 @@ def require_usable(
         Some cannot be used, and `skip` is false.
     """
     distinct = list(dict.fromkeys(files))
-    faults = unusable_pictures(distinct)
+    known = known or {}
+    faults = {path: fault for path, fault in known.items() if fault} | unusable_pictures(distinct)
+    count = len({*distinct, *known})
     if not faults:
         return set()
     listed = "".join(f"\n  {path}: {fault}" for path, fault in list(faults.items())[:_NAMED])
     more = f"\n  and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
     if not skip:
         raise TableError(
-            f"{len(faults)} of {len(distinct)} pictures are missing or damaged: make them again, "
+            f"{len(faults)} of {count} pictures are missing or damaged: make them again, "
             f"or leave them out with {option}{listed}{more}"
         )
-    say(f"{len(faults)} of {len(distinct)} pictures are left out:{listed}{more}")
+    say(f"{len(faults)} of {count} pictures are left out:{listed}{more}")
     return set(faults)
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from training.data.augmentation import PLAIN, PRESETS, Augmentation, AugmentationPreset
 from training.data.breast_records import BreastRecord, read_image_text_table, split_by_fold
-from training.data.image_source import image_source, is_picture_folder
+from training.data.image_source import image_source, is_picture_folder, names_in_array
 from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
@@ -37,7 +37,7 @@ class ImageTextSet:
     table: str
     images: str
 
-    def records(self) -> list[BreastRecord]:
+    def records(self, *, may_be_missing: bool) -> list[BreastRecord]:
         """Read the breasts."""
         return read_image_text_table(Path(self.table))
 
@@ -48,15 +48,17 @@ class ImageLabelSet:
 
     Attributes
     ----------
-    images : folder of pictures
+    images : folder of pictures, or of an array of them
     """
 
     table: str
     images: str
 
-    def records(self) -> list[BreastRecord]:
+    def records(self, *, may_be_missing: bool) -> list[BreastRecord]:
         """Read the breasts of the training part."""
-        return read_image_label_table(Path(self.table), Path(self.images))
+        return read_image_label_table(
+            Path(self.table), Path(self.images), may_be_missing=may_be_missing
+        )
 
 
 class BreastSet(Protocol):
@@ -66,8 +68,8 @@ class BreastSet(Protocol):
     def images(self) -> str:
         """Return the folder of the pictures."""
 
-    def records(self) -> list[BreastRecord]:
-        """Return the breasts."""
+    def records(self, *, may_be_missing: bool) -> list[BreastRecord]:
+        """Return the breasts; pictures that are missing are named, or else refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,7 @@ class PretrainingData(lightning.LightningDataModule):
             )
         records: list[BreastRecord] = []
         for item in sets:
-            own = item.records()
+            own = item.records(may_be_missing=self.settings.skip_unreadable)
             records.extend(own)
             for name in {name for one in own for names in one.images.values() for name in names}:
                 folder = self._sources.setdefault(name, item.images)
@@ -161,14 +163,21 @@ class PretrainingData(lightning.LightningDataModule):
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
 
     def _with_usable_pictures(self, records: list[BreastRecord]) -> list[BreastRecord]:
-        """Leave out what cannot be read, or refuse to begin; arrays hold all that they name."""
-        paths = {
-            Path(folder) / name: name
+        """Leave out what cannot be read, or refuse to begin."""
+        paths = {Path(folder) / name: name for name, folder in self._sources.items()}
+        arrays = {
+            folder: frozenset(names_in_array(Path(folder)))
+            for folder in set(self._sources.values())
+            if not is_picture_folder(Path(folder))
+        }
+        in_arrays = {
+            Path(folder) / name: "" if name in arrays[folder] else "the array does not hold it"
             for name, folder in self._sources.items()
-            if is_picture_folder(Path(folder))
+            if folder in arrays
         }
         unusable = require_usable(
-            paths,
+            [path for path, name in paths.items() if self._sources[name] not in arrays],
+            known=in_arrays,
             skip=self.settings.skip_unreadable,
             option="--data.settings.skip_unreadable true",
             say=say,

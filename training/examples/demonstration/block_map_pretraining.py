@@ -38,7 +38,7 @@ class PhantomSet:
     family: str = Family.PLAIN.value
     look: int = 0
 
-    def records(self) -> list[BreastRecord]:
+    def records(self, *, may_be_missing: bool = False) -> list[BreastRecord]:
         """Draw the labels; the maps lie in the folder."""
         family = Family(self.family)
         records = phantom_records(self.seed, self.studies, family=family, look=self.look)

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from training.commands.train import app
 from training.data.image_source import ImageArray, PictureFolder, image_source
+from training.errors import TableError
 from training.preparation import picture_array
+from training.pretraining.data_module import DataSettings, ImageTextSet, PretrainingData
 
 SIZE = (96, 64)
 NAMES = ("a/1.png", "a/2.png", "b/1.png", "c.png")
@@ -168,3 +170,22 @@ def test_full_disk_is_said_before_the_first_picture(pictures: Path, tmp_path: Pa
     (line,) = [line for line in output.splitlines() if line.startswith("mammoclip-train:")]
     assert line == f"mammoclip-train: {tmp_path / 'array' / 'images.npy'}: File too large"
     assert pack(pictures, tmp_path / "array")[0] == 0
+
+
+def test_picture_that_the_array_lacks_is_named_before_the_first_step(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(pictures, tmp_path / "array")
+    rows = [f"P{number},L,{name},,a mass,category 4" for number, name in enumerate(NAMES)]
+    rows.append("P9,R,later.png,,a mass,category 4")
+    head = "patient_id,laterality,CC,MLO,findings,impressions"
+    (tmp_path / "table.csv").write_text("\n".join([head, *rows]) + "\n")
+    sets = [ImageTextSet(table=str(tmp_path / "table.csv"), images=str(tmp_path / "array"))]
+
+    with pytest.raises(TableError, match=r"later\.png: the array does not hold it"):
+        PretrainingData(DataSettings(image_text=sets)).setup("fit")
+    data = PretrainingData(DataSettings(image_text=sets, skip_unreadable=True))
+    data.setup("fit")
+
+    assert "1 of 5 pictures are left out" in capsys.readouterr().err
+    assert data.pictures < len(NAMES)

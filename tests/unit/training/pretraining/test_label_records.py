@@ -1,5 +1,6 @@
 """VinDr-Mammo's finding table as an image-label set: whose texts say what the labels say."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from training.data.breast_records import split_by_fold
+from training.data.image_source import ARRAY_NAME, NAMES_NAME
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
 from training.errors import LeakError, TableError
@@ -137,3 +139,45 @@ def test_one_name_for_pictures_of_two_sets_is_refused(pictures, tmp_path):
 
     with pytest.raises(TableError, match="names of their own"):
         PretrainingData(DataSettings(image_label=sets)).setup("fit")
+
+
+def packed(pictures, out):
+    """Name the pictures' array as `mammoclip-train pack` does."""
+    names = sorted(path.relative_to(pictures).as_posix() for path in pictures.rglob("*.png"))
+    out.mkdir()
+    np.save(out / ARRAY_NAME, np.zeros((len(names), 2, 2), np.uint8))
+    (out / NAMES_NAME).write_text(json.dumps(dict.fromkeys(names, "")))
+    return out
+
+
+def test_array_of_the_pictures_is_read_as_they_are(pictures, tmp_path):
+    array = packed(pictures, tmp_path / "array")
+
+    assert read_image_label_table(FIXTURE, array) == read_image_label_table(FIXTURE, pictures)
+
+
+@pytest.mark.parametrize("kind", ["folder", "array"])
+def test_missing_picture_is_named_or_left_out_by_wish(pictures, tmp_path, capsys, kind):
+    rng = np.random.default_rng(0)
+    for path in pictures.rglob("*.png"):
+        assert cv2.imwrite(str(path), rng.integers(0, 255, (300, 200), dtype=np.uint8))
+    training = read_image_label_table(FIXTURE, pictures)
+    gone = next(name for names in training[0].images.values() for name in names)
+    (pictures / gone).unlink()
+    images = packed(pictures, tmp_path / "array") if kind == "array" else pictures
+    sets = [ImageLabelSet(table=str(FIXTURE), images=str(images))]
+
+    with pytest.raises(TableError, match=Path(gone).stem):
+        PretrainingData(DataSettings(image_label=sets)).setup("fit")
+    data = PretrainingData(DataSettings(image_label=sets, skip_unreadable=True))
+    data.setup("fit")
+
+    assert "1 of" in capsys.readouterr().err
+    left = {
+        name
+        for record in [*data._training, *data._validation]
+        for names in record.images.values()
+        for name in names
+    }
+    every = {name for one in training for names in one.images.values() for name in names}
+    assert left == every - {gone}
