@@ -88,7 +88,12 @@ def images_by_header(folders: Sequence[Path]) -> "pd.DataFrame":
                 continue
             laterality = header.get("ImageLaterality") or header.get("Laterality") or ""
             rows.append(
-                (file, str(header.get("PatientID", "")), laterality, header.get("ViewPosition", ""))
+                (
+                    file,
+                    str(header.get("PatientID", "")).strip(),
+                    laterality,
+                    header.get("ViewPosition", ""),
+                )
             )
     return pd.DataFrame(rows, columns=["file", "patient", "laterality", "view"])
 

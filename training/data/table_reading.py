@@ -105,8 +105,9 @@ def read_cells(path: Path) -> "pd.DataFrame":
     Returns
     -------
     DataFrame
-        The index says where each row begins: its line of a CSV file, in which a cell may hold
-        several lines, or what line it would be of a Parquet file.
+        Without spaces around a cell's text: some exports pad columns, and a padded ID would be
+        another patient. The index says where each row begins: its line of a CSV file, in which a
+        cell may hold several lines, or what line it would be of a Parquet file.
     """
     if path.suffix.lower() == ".parquet":
         return _parquet_cells(path)
@@ -136,7 +137,8 @@ def _csv_cells(path: Path) -> "pd.DataFrame":
             lines.append(line)
             whole = row + [""] * (len(names) - len(row))
             for column, cell in zip(columns, whole, strict=False):
-                column.append(known.setdefault(cell, cell))
+                word = cell.strip()
+                column.append(known.setdefault(word, word))
     return pd.DataFrame(dict(zip(names, columns, strict=True)), index=lines, dtype=str)
 
 
@@ -203,7 +205,7 @@ def _as_text(value: Any) -> str:
         value = value.tolist()
     if isinstance(value, list):
         return str(value)
-    return "" if value is None or pd.isna(value) else str(value)
+    return "" if value is None or pd.isna(value) else str(value).strip()
 
 
 def _encoding_of(path: Path) -> str:

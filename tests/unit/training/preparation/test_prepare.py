@@ -380,3 +380,37 @@ def test_views_of_a_breast_are_all_named_in_their_lists(phantoms, tmp_path, cell
         *ast.literal_eval(row["CC"]),
         *ast.literal_eval(row["MLO"]),
     }
+
+
+def test_ids_that_an_export_pads_are_those_of_one_patient(tmp_path, mammogram, breast, cells):
+    lines = ["image_id,patient_id,laterality,mass"]
+    for number in range(8):
+        name = f"I{number}"
+        mammogram(tmp_path / f"in/{name}.dcm", breast, SOPInstanceUID=f"1.2.3.{number}")
+        padded = f"P{number // 2}" + "   " * (number % 2)
+        lines.append(f"{name} ,{padded},L{' ' * (number % 3)},{number % 2}")
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    prepare(tmp_path / "in", tmp_path / "out", "--table", str(table), *SMALL)
+
+    rows = cells(tmp_path / "out/own.csv")
+    assert sorted(set(rows["patient_id"])) == ["P0", "P1", "P2", "P3"]
+    assert rows["fold"].str.isdecimal().all()
+    assert rows.groupby("patient_id")["fold"].nunique().tolist() == [1, 1, 1, 1]
+    data = read_labelled(tmp_path / "out/own.csv", [tmp_path / "out/png"])
+    assert data.images["breast"].nunique() == 4
+
+
+@pytest.mark.parametrize("size", ["10,20", "1.5,", "cm,cm"])
+def test_height_and_width_of_an_own_table_are_columns_as_any(
+    tmp_path, mammogram, breast, cells, size
+):
+    mammogram(tmp_path / "in/I1.dcm", breast)
+    table = tmp_path / "own.csv"
+    table.write_text(f"image_id,mass,height,width\nI1,1,{size}\n", encoding="utf-8")
+
+    prepare(tmp_path / "in", tmp_path / "out", "--table", str(table), *SMALL)
+
+    (row,) = cells(tmp_path / "out/own.csv").to_dict("records")
+    assert f"{row['height']},{row['width']}" == size
