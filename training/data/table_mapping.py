@@ -41,6 +41,9 @@ _SPLITS: Final[Mapping[str, str]] = {
     "held out": HELD_OUT,
 }
 _YES_OR_NO: Final = {"0": 0, "1": 1, "false": 0, "true": 1}
+_YES_OR_NO_FINDINGS: Final = ("mass", "suspicious_calcification", "malignancy")
+"""What built-in tasks and bundles answer by one probability."""
+
 _OTHERWISE: Final = {"negative": 0, "positive": 1, "unknown": UNKNOWN}
 _RULES: Final[Mapping[str, tuple[str, ...]]] = {
     "image_is": IMAGE_IS,
@@ -294,13 +297,12 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
         if len(words) < 2:
             raise ValueError(f"[labels.{name}]: classes are two or more")
         classes = tuple(item[0] for item in words)
-        if name == "density" and classes != tuple("ABCD"):
-            raise ValueError("[labels.density]: its classes are called A, B, C and D")
         pairs = [(word, place) for place, item in enumerate(words) for word in item]
     else:
         pairs = [(word, 1) for word in _names(given.get("positive", []))]
         pairs += [(word, 0) for word in _names(given.get("negative", []))]
         pairs = pairs or list(_YES_OR_NO.items())
+    _require_kind(name, classes)
     pairs += [(word, UNKNOWN) for word in _names(given.get("unknown", []))]
     codes: dict[str, int] = {}
     for word, code in pairs:
@@ -319,6 +321,20 @@ def _label(name: str, given: Mapping[str, Any]) -> Label:
         list_sign=listed if isinstance(listed, str) else ";" if listed else "",
         of_examination=bool(given.get("of_examination", False)),
     )
+
+
+def _require_kind(name: str, classes: Names) -> None:
+    """Refuse a label that is called as a finding of another kind: its answers would mean others."""
+    if name == "density" and classes != tuple("ABCD"):
+        raise ValueError(
+            "[labels.density]: its classes are called A, B, C and D; call a label of others "
+            "something else"
+        )
+    if name in _YES_OR_NO_FINDINGS and classes:
+        raise ValueError(
+            f"[labels.{name}]: it is a yes or no, by positive and negative; call a label of "
+            "classes something else"
+        )
 
 
 def _known(where: str, given: Mapping[str, Any], known: set[str]) -> None:

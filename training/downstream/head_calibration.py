@@ -32,7 +32,7 @@ from training.downstream.calibration import (
 )
 from training.downstream.fitting import shares_of
 from training.downstream.labelled_images import DENSITIES
-from training.downstream.tasks import TASKS
+from training.downstream.tasks import built_in_task
 from training.errors import SettingsError, TableError
 from training.measures.operating_points import Threshold
 from training.terminal import NOTHING_SAID, Say
@@ -71,7 +71,8 @@ def calibrate_head(
     if order.findings is None or len(order.findings) != 1:
         raise SettingsError(f"{head} answers one label: name it with one --finding")
     (name,) = order.findings
-    label = TASKS[name].label if name in TASKS else name
+    task = built_in_task(name, order.mapping.labels if order.mapping else ())
+    label = name if task is None else task.label
     manifest = read_manifest(order.bundle)
     network = _read_head(head, label, manifest)
     data = order.labelled(say)

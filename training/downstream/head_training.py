@@ -20,7 +20,7 @@ from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.new_bundle import with_head
 from training.downstream.probe import train_probe
 from training.downstream.recipes import Training, recipe_of
-from training.downstream.tasks import TASKS, Task, own_task
+from training.downstream.tasks import TASKS, Task, built_in_task, own_task
 from training.errors import SettingsError
 from training.learning.presets import Preset
 from training.learning.run_state import NOTHING_KEPT, RunState
@@ -77,16 +77,19 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     CoreError
         The bundle, the table or an image is of no use; the message says why.
     """
-    known = {**TASKS, **(order.mapping.labels if order.mapping else {})}
+    own_labels = order.mapping.labels if order.mapping else {}
+    known = {**TASKS, **own_labels}
     if order.head not in known:
         raise SettingsError(
             f"there is no task {order.head!r}: choose one of {', '.join(known)}; --mapping makes "
             "other labels of a table tasks (docs/researchers.md)"
         )
-    if order.into is not None and order.head not in TASKS:
+    if order.into is not None and built_in_task(order.head, own_labels) is None:
         raise SettingsError(
-            f"--into: a bundle answers {', '.join(TASKS)}, and not {order.head}: leave --into out, "
-            "and calibrate the head with `mammoclip-train calibrate --head`"
+            f"--into: a bundle answers {', '.join(task.label for task in TASKS.values())}, and not "
+            f"the label {order.head}: call the label one of these in the mapping if it means the "
+            "same, or leave --into out and calibrate the head with `mammoclip-train calibrate "
+            "--head`"
         )
     manifest = read_manifest(order.bundle)
     data = read_labelled(
@@ -143,8 +146,8 @@ def make_head(order: HeadOrder) -> EvaluationReport:
 
 
 def _task_of(head: str, data: LabelledImages) -> Task:
-    if head in TASKS:
-        task = TASKS[head]
+    task = built_in_task(head, data.labels)
+    if task is not None:
         if data.data is task.data:
             return task
         # Nothing published is about this table.

@@ -1,6 +1,6 @@
 """The classification tasks of the paper: which label, which head, and what it is judged by."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -67,6 +67,18 @@ CANCER: Final = Task(
 
 TASKS: Final = {task.head: task for task in (CALCIFICATION, MASS, DENSITY, CANCER)}
 """By the name of the head."""
+
+
+def built_in_task(name: str, own_labels: Collection[str] = ()) -> Task | None:
+    """Return the built-in task of a name; None where there is none.
+
+    Parameters
+    ----------
+    own_labels : labels of a mapping
+        One that is called as a task of another label, ``cancer``, is meant itself.
+    """
+    task = TASKS.get(name)
+    return None if task is None or (name in own_labels and task.label != name) else task
 
 
 def own_task(name: str, table: str, classes: Sequence[str]) -> Task:

@@ -52,6 +52,9 @@ def test_yaml_says_what_toml_says(tmp_path):
         (("[labels.risk]", "[labels.age]"), "the name is taken"),
         (('column = "Krebs"', 'column = "Krebs"\nclasses = ["one"]'), "classes are two or more"),
         (('patient = "Pat"', 'patient = "Pat'), "cannot be read"),
+        (("[labels.asymmetry]", "[labels.density]"), "its classes are called A, B, C and D; call"),
+        (("[labels.risk]", "[labels.density]"), "its classes are called A, B, C and D; call"),
+        (("[labels.risk]", "[labels.mass]"), "it is a yes or no, by positive and negative; call"),
     ],
 )
 def test_fault_in_a_mapping_is_said_in_one_line(tmp_path, change, words):

@@ -8,8 +8,10 @@ from published_sets import ROWS, SETS, picture, write
 from mammoclip_core.manifest import read_manifest
 from training.data.mapped_table import read_mapped
 from training.data.table_mapping import read_mapping
+from training.data.table_reading import read_cells
 from training.downstream.bundle_calibration import CalibrationOrder, calibrate
 from training.downstream.calibration import OperatingTarget
+from training.downstream.head_calibration import calibrate_head
 from training.downstream.head_training import HEAD_NAME, HeadOrder, make_head
 from training.downstream.labelled_images import TEST, read_labelled
 from training.downstream.recipes import Training
@@ -306,3 +308,45 @@ def test_head_of_ones_own_goes_into_no_bundle(own, small_bundle):
 
     with pytest.raises(SettingsError, match="leave --into out"):
         make_head(order)
+
+
+@pytest.mark.parametrize("name", ["cancer", "calcification"])
+def test_label_that_is_called_as_a_task_of_another_label_is_meant_itself(
+    own, tmp_path, small_bundle, name
+):
+    """The built-in tasks of these names learn malignancy and suspicious calcification."""
+    (tmp_path / "map.toml").write_text(OWN.replace("[labels.asymmetry]", f"[labels.{name}]"))
+    mapping = read_mapping(str(tmp_path / "map.toml"))
+    order = HeadOrder(
+        bundle=small_bundle,
+        table=own,
+        images=(tmp_path,),
+        head=name,
+        training=Training.PROBE,
+        out=tmp_path / "probe",
+        epochs=1,
+        mapping=mapping,
+    )
+
+    with pytest.raises(SettingsError, match=f"not the label {name}: call the label one of these"):
+        make_head(replace(order, into=tmp_path / "into"))
+    report = make_head(order)
+    calibrate_head(
+        CalibrationOrder(
+            bundle=small_bundle,
+            table=own,
+            images=(tmp_path,),
+            mapping=mapping,
+            out=tmp_path / "calibrated",
+            findings=(name,),
+            part="all",
+            target=OperatingTarget(sensitivity=0.9),
+        ),
+        tmp_path / "probe" / HEAD_NAME,
+    )
+
+    assert {figure.task for figure in report.figures} == {f"{name} of own.csv"}
+    answers = read_cells(tmp_path / "calibrated" / "answers.csv")
+    mapped = read_mapped(own, mapping, [tmp_path]).images
+    assert answers[name].astype(int).tolist() == mapped[name].tolist()
+    assert mapped[name].tolist() != mapped["malignancy"].tolist()
