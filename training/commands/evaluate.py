@@ -46,7 +46,12 @@ def evaluate(
     mapping: MappingOption = None,
     reports: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="CSV: image-text table, for retrieval."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Image-text table, for retrieval: its fold 0 is judged. Without folds, the "
+            "patients that pretrain holds out of such a table.",
+        ),
     ] = None,
     images: ImagesOption,
     out: OutOption,
