@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
 UNFINISHED: Final = ".part"
@@ -33,6 +34,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         making.unlink(missing_ok=True)  # it would take room that the disk has not
         raise
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder and try to write into it, before what is to be written there takes hours.
+
+    Raises
+    ------
+    OSError
+        The disk refuses; it names the folder.
+    """
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from mammoclip_core.bundles.tensors import detector_prefix
 from mammoclip_core.errors import CheckpointError
 from mammoclip_core.findings import BOX_THRESHOLD, FindingSource
 from mammoclip_core.lexicon import MASS, SUSPICIOUS_CALCIFICATION
-from mammoclip_core.manifest import DetectorEntry, Manifest
+from mammoclip_core.manifest import DetectorEntry, FindingEntry, Manifest
 from mammoclip_core.networks.heads import HEAD_FINDINGS
 from mammoclip_core.published.detector_file import read_detector
 
@@ -25,11 +25,7 @@ def with_detector(manifest: Manifest, name: str, path: Path) -> tuple[Manifest, 
     CheckpointError
         The file is refused, has several classes, or the finding is unknown or has a detector.
     """
-    finding = HEAD_FINDINGS.get(name)
-    if finding not in {MASS, SUSPICIOUS_CALCIFICATION} or finding is None:
-        raise CheckpointError(f"detector {name!r} is neither mass nor calcification")
-    if manifest.detector_of(finding) is not None:
-        raise CheckpointError(f"two detectors find the same: {finding.name}")
+    finding = require_no_detector(manifest, name)
     file = read_detector(path)
     if file.classes != 1:
         raise CheckpointError(f"{path.name} has {file.classes} classes; published ones have one")
@@ -53,3 +49,26 @@ def with_detector(manifest: Manifest, name: str, path: Path) -> tuple[Manifest, 
         ),
         {prefix + key: value for key, value in file.state.items()},
     )
+
+
+def require_no_detector(manifest: Manifest, name: str) -> FindingEntry:
+    """Return the finding that a detector can be added for.
+
+    Parameters
+    ----------
+    name : mass or calcification
+
+    Raises
+    ------
+    CheckpointError
+        The finding is another, or the bundle has a detector of it.
+    """
+    finding = HEAD_FINDINGS.get(name)
+    if finding not in {MASS, SUSPICIOUS_CALCIFICATION} or finding is None:
+        raise CheckpointError(f"detector {name!r} is neither mass nor calcification")
+    if manifest.detector_of(finding) is not None:
+        raise CheckpointError(
+            f"{manifest.name} {manifest.version} has a detector of {finding.name} already: two "
+            "detectors would find the same"
+        )
+    return finding

@@ -19,6 +19,7 @@ from mammoclip_core.manifest import (
     read_manifest,
     require_empty,
 )
+from training.whole_file import require_writable
 
 
 def copy_bundle(
@@ -58,6 +59,20 @@ def copy_bundle(
             tokenizer if tokenizer.is_dir() else None,
             folder,
         )
+
+
+def require_room(out: Path) -> None:
+    """Refuse a folder for a new bundle before the training that leads to it, not behind it.
+
+    Raises
+    ------
+    BundleError
+        It is not empty.
+    OSError
+        Nothing can be written beside it.
+    """
+    require_empty(out)
+    require_writable(out.parent)
 
 
 @contextmanager

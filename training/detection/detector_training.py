@@ -10,6 +10,8 @@ import numpy as np
 from mammoclip_core.engines.torch_computing import TorchComputer
 from mammoclip_core.manifest import Manifest, read_manifest
 from mammoclip_core.networks.detector import Detector
+from mammoclip_core.published.detector_conversion import require_no_detector
+from training.bundles.bundle_copy import require_room
 from training.bundles.bundle_facts import bundle_facts
 from training.data.boxed_images import (
     BOXED_FINDINGS,
@@ -39,6 +41,7 @@ from training.measures.figures import EvaluationReport, Figure
 from training.measures.intervals import Estimate
 from training.reports.report_synthesis import Attribute
 from training.terminal import NOTHING_SAID, Say
+from training.whole_file import require_writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,10 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     TorchComputer(order.settings.device, None)  # refuses a device that is not there
     attribute = attribute_of(order.finding)
     manifest = read_manifest(order.bundle)
+    require_writable(order.out)
+    if order.into is not None:
+        require_room(order.into)
+        require_no_detector(manifest, order.finding)
     detector = detector_from(order.bundle, order.settings.seed)
     images = with_usable_pictures(
         read_boxed_images(order.table, order.images, may_be_missing=order.skip_unreadable),
@@ -145,10 +152,6 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     path = order.out / f"{order.finding}.pth"
     value = fitted.honest.average_precision
     write_detector(fitted.honest.state, architecture, path, 0.0 if math.isnan(value) else value)
-    if not order.keeps_run:
-        run.forget()
-    if order.into is not None:
-        bundle_with_detector(order.bundle, order.finding, path, order.into)
     EvaluationReport(
         made_with={
             **bundle_facts(manifest),
@@ -158,6 +161,10 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
         },
         figures=figures,
     ).write(order.out)
+    if order.into is not None:
+        bundle_with_detector(order.bundle, order.finding, path, order.into)
+    if not order.keeps_run:
+        run.forget()
     return figures
 
 

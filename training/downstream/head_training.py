@@ -6,6 +6,7 @@ from typing import Final
 
 from mammoclip_core.manifest import read_manifest
 from mammoclip_core.networks.image_encoder import PUBLISHED_PADDING
+from training.bundles.bundle_copy import require_room
 from training.bundles.bundle_encoder import read_image_encoder
 from training.bundles.bundle_facts import bundle_facts
 from training.data.augmentation import AugmentationPreset
@@ -26,6 +27,7 @@ from training.learning.presets import Preset
 from training.learning.run_state import NOTHING_KEPT, RunState
 from training.measures.figures import EvaluationReport
 from training.terminal import NOTHING_SAID, Say
+from training.whole_file import require_writable
 
 HEAD_NAME: Final = "head.pth"
 FEATURES_NAME: Final = "features"
@@ -91,6 +93,9 @@ def make_head(order: HeadOrder) -> EvaluationReport:
             "same, or leave --into out and calibrate the head with `mammoclip-train calibrate "
             "--head`"
         )
+    require_writable(order.out)
+    if order.into is not None:
+        require_room(order.into)
     manifest = read_manifest(order.bundle)
     data = read_labelled(
         order.table,
@@ -126,9 +131,6 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     )
     if ranks.is_first:
         save_head(head, order.out / HEAD_NAME)
-        run.forget()
-        if order.into is not None:
-            with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
     report = EvaluationReport(
         made_with={
             **bundle_facts(manifest),
@@ -142,6 +144,9 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     )
     if ranks.is_first:
         report.write(order.out)
+        if order.into is not None:
+            with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
+        run.forget()
     return report
 
 

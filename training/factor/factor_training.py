@@ -16,6 +16,7 @@ from mammoclip_core.file_digest import file_sha256
 from mammoclip_core.manifest import Manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_factor import DEFAULT_TOP_CHANNELS, FactorWeights, factor_weights
+from training.bundles.bundle_copy import require_room
 from training.bundles.bundle_encoder import read_image_encoder
 from training.bundles.bundle_facts import bundle_facts
 from training.data.boxed_images import (
@@ -45,6 +46,7 @@ from training.learning.run_state import RunState
 from training.measures.figures import EvaluationReport, Figure
 from training.reports.report_synthesis import Attribute
 from training.terminal import NOTHING_SAID, Say
+from training.whole_file import require_writable
 
 FACTOR_NAME: Final = "factor.safetensors"
 RUN_NAME: Final = "unfinished.ckpt"
@@ -108,6 +110,9 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     """
     say = say if order.ranks.is_first else NOTHING_SAID
     TorchComputer(order.device, None)  # refuses a device that is not there
+    require_writable(order.out)
+    if order.into is not None:
+        require_room(order.into)
     encoder, manifest = read_image_encoder(order.bundle)
     images = with_usable_pictures(
         read_boxed_images(
@@ -123,7 +128,7 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
         raise SettingsError(f"findings that {order.bundle} does not have: {named}")
     fitted = _fitted(order, encoder, manifest, images, attributes=attributes, say=say)
     if order.ranks.is_first:
-        _write(order, fitted)
+        write_factor(fitted.tensors(), order.out / FACTOR_NAME)
     say("measuring on the test part")
     test = [image for image in images if image.split == "test"]
     tensors = {name: value.numpy() for name, value in fitted.tensors().items()}
@@ -150,17 +155,12 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     )
     if order.ranks.is_first:
         report.write(order.out)
+        if order.into is not None:
+            factor = order.out / FACTOR_NAME
+            bundle_with_factor(order.bundle, factor, order.into, top_channels=order.top_channels)
+        if not order.keeps_run:
+            (order.out / RUN_NAME).unlink(missing_ok=True)
     return figures
-
-
-def _write(order: FactorOrder, fitted: FittedFactor) -> None:
-    """Write the weights, and the bundle with them where one is wanted."""
-    path = order.out / FACTOR_NAME
-    write_factor(fitted.tensors(), path)
-    if not order.keeps_run:
-        (order.out / RUN_NAME).unlink(missing_ok=True)
-    if order.into is not None:
-        bundle_with_factor(order.bundle, path, order.into, top_channels=order.top_channels)
 
 
 def factor_figures(
