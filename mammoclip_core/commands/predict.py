@@ -1,6 +1,7 @@
 """mammoclip-predict: apply a bundle to image files, without a DICOM network."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -135,6 +136,7 @@ def image(
         from mammoclip_core.analysis.study_files import expanded, requests_from
         from mammoclip_core.commands.answers import Answers
         from mammoclip_core.images.decoding.decoding_pool import DecodingPool
+        from mammoclip_core.many_studies.lasting_files import whole_file
 
         found = requests_from(
             expanded(paths), study, Tomosynthesis(tomosynthesis), Generated2D(generated_2d)
@@ -144,15 +146,17 @@ def image(
         answers = Answers(
             found.requests, manifest.warning, heatmaps=heatmaps, overlay=overlay, as_json=as_json
         )
-        with DecodingPool(doubts=0) as decoding:
+        with ExitStack() as opened_here:
+            written = opened_here.enter_context(whole_file(json_out)) if json_out else None
+            decoding = opened_here.enter_context(DecodingPool(doubts=0))
             # Of one image a child process would save nothing.
             if sum(len(one.images) for one in found.requests) > 1:
                 loaded.read_by(decoding.read_image)
             answers.give(loaded)
+            if written is not None:
+                written.write(f"{answers.document()}\n".encode())
         if as_json:
             typer.echo(answers.document())
-        if json_out is not None:
-            json_out.write_text(answers.document() + "\n", encoding="utf-8")
     if answers.failures:
         raise typer.Exit(1)
 
@@ -247,11 +251,14 @@ def text(
         import numpy as np
 
         from mammoclip_core.engines.embeddings import embed_texts, load_text_model
+        from mammoclip_core.many_studies.lasting_files import whole_file
 
         folder, manifest = opened(bundle)
         accept_terms(manifest, None)
         embeddings = embed_texts(load_text_model(folder), texts)
-        np.savez_compressed(out, texts=np.array(texts), embeddings=embeddings)
+        target = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
+        with whole_file(target) as stream:
+            np.savez_compressed(stream, texts=np.array(texts), embeddings=embeddings)
 
 
 @app.command()

@@ -22,7 +22,7 @@ from mammoclip_core.images.image_file import ReadImage
 from mammoclip_core.manifest import Manifest
 from mammoclip_core.many_studies.finding_files import LIST_NAMES, NoImagesError, files_in
 from mammoclip_core.many_studies.journal import as_text
-from mammoclip_core.many_studies.lasting_files import put_in_place
+from mammoclip_core.many_studies.lasting_files import whole_file
 
 
 class ShardError(CoreError):
@@ -69,10 +69,20 @@ def to_embed(paths: Iterable[Path]) -> tuple[list[Path], dict[str, str]]:
 def write_embeddings(
     model: Predictor, paths: Sequence[Path], out: Path, read: ReadImage
 ) -> dict[str, str]:
-    """Write the embeddings of images into one file, and return why some have none."""
-    result = embed_files(model, paths, read)
-    if result.files:
-        np.savez_compressed(out, allow_pickle=False, **_arrays(result))
+    """Write the embeddings of images into one file, and return why some have none.
+
+    The file is there whole or not at all; where no image has an embedding, a former one stays.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written there: this is tried before the first image.
+    """
+    target = out if out.suffix == ".npz" else out.with_name(f"{out.name}.npz")
+    with whole_file(target) as stream:
+        result = embed_files(model, paths, read)
+        if result.files:
+            np.savez_compressed(stream, allow_pickle=False, **_arrays(result))
     return dict(result.failures)
 
 
@@ -123,19 +133,18 @@ def write_shards(
             _require_same(target, finished, digests, facts)
             failures |= finished.failures
             continue
-        result = embed_files(model, asked, read)
-        part = out / "part.npz"
-        failed = list(result.failures)
-        np.savez_compressed(
-            part,
-            allow_pickle=False,
-            **_arrays(result),
-            failed=np.array(failed, np.str_),
-            reasons=np.array([result.failures[name] for name in failed], np.str_),
-            sha256=np.array([digests[name] for name in (*result.files, *failed)], np.str_),
-            **{name: np.array(value) for name, value in facts.items()},
-        )
-        put_in_place(part, target)
+        with whole_file(target) as stream:
+            result = embed_files(model, asked, read)
+            failed = list(result.failures)
+            np.savez_compressed(
+                stream,
+                allow_pickle=False,
+                **_arrays(result),
+                failed=np.array(failed, np.str_),
+                reasons=np.array([result.failures[name] for name in failed], np.str_),
+                sha256=np.array([digests[name] for name in (*result.files, *failed)], np.str_),
+                **{name: np.array(value) for name, value in facts.items()},
+            )
         failures |= result.failures
     return failures
 
