@@ -1,6 +1,5 @@
 """Finds the images in files and folders, and names the files that look like one and are none."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.data_set import is_dicom_file
 from mammoclip_core.images.decoding.dicom_file import ImageHeader, read_header
+from mammoclip_core.images.folder_walk import walk_folder
 from mammoclip_core.images.header.image_kind import is_mammogram
 from mammoclip_core.images.picture_file import raster_format
 
@@ -89,10 +89,10 @@ def files_below(folder: Path) -> tuple[list[Path], list[PassedOver]]:
     """Return all files below a folder, in order, and the folders that nobody may look into."""
     closed: list[OSError] = []
     files = sorted(
-        Path(place, name)
-        for place, _, names in os.walk(folder, onerror=closed.append)
-        for name in names
-        if may_be_file(Path(place, name))
+        path
+        for place, names in walk_folder(folder, on_error=closed.append)
+        for path in (place / name for name in names)
+        if may_be_file(path) or leads_nowhere(path)
     )
     return files, [
         PassedOver(path=Path(error.filename), reason=_why(error))
@@ -119,8 +119,17 @@ def is_link(path: Path) -> bool:
         return False
 
 
+def leads_nowhere(path: Path) -> bool:
+    """Tell whether a path is a link to what is not there, by a name that an image may have."""
+    may_be_image = path.suffix.lower() in {"", *_DICOM_NAMES, *_PICTURE_NAMES}
+    is_hidden = path.name.startswith(".")
+    return may_be_image and not is_hidden and is_link(path) and not path.exists()
+
+
 def looked_at(file: Path) -> ImageFile | PassedOver | None:
     """Tell what a file of a folder is; None where nobody would take it for an image."""
+    if leads_nowhere(file):
+        return PassedOver(path=file, reason="a link to a file that is not there")
     try:
         reason = next(_why_unreadable(file), "")
         if not reason and (is_dicom_file(file) or raster_format(file)):

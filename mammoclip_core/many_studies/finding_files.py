@@ -19,9 +19,11 @@ from mammoclip_core.images.folder import (
     ImageFile,
     PassedOver,
     header_of,
+    leads_nowhere,
     looked_at,
     may_be_file,
 )
+from mammoclip_core.images.folder_walk import walk_folder
 
 MOST_PICTURES_OF_A_STUDY: Final = 50
 """A folder of more pictures than these is no study: each picture stands alone."""
@@ -138,12 +140,11 @@ def _named(path: Path) -> FoundFile:
 
 def _files_of_tree(root: Path) -> Iterator[FoundFile]:
     unreadable: list[OSError] = []
-    for name, folders, files in os.walk(root, onerror=unreadable.append):
-        folders.sort()
+    for folder, names in walk_folder(root, on_error=unreadable.append):
         for error in unreadable:
             yield FoundFile(path=Path(error.filename), reason=_why(error))
         unreadable.clear()
-        yield from _files_of_folder(Path(name), sorted(files))
+        yield from _files_of_folder(folder, names)
     for error in unreadable:
         yield FoundFile(path=Path(error.filename), reason=_why(error))
 
@@ -153,7 +154,7 @@ def _files_of_folder(folder: Path, names: list[str]) -> Iterator[FoundFile]:
     has_images = False
     for name in names:
         path = folder / name
-        if not may_be_file(path):
+        if not may_be_file(path) and not leads_nowhere(path):
             continue
         match looked_at(path):
             case PassedOver() as passed:

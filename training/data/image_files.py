@@ -1,9 +1,11 @@
 """Where a table's images lie: by name anywhere below some folders, or by the path it gives."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from mammoclip_core.images.folder_walk import paths_below
 from training.errors import TableError
 
 _NAMED: Final = 5
@@ -36,7 +38,7 @@ def find_named(
     wanted = set(names)
     found: dict[str, list[Path]] = {}
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
+        for path in paths_below(folder):
             if path.stem in wanted and path.is_file():
                 found.setdefault(path.stem, []).append(path)
     files: list[Path] = []
@@ -78,7 +80,14 @@ def find_listed(
     TableError
         Files are missing, or lie outside the folders.
     """
-    roots = [folder.resolve() for folder in folders]
+    # A link within a folder may lead anywhere: what a name says decides, not what it leads to.
+    roots = list(
+        dict.fromkeys(
+            place
+            for folder in folders
+            for place in (Path(os.path.normpath(folder.absolute())), folder.resolve())
+        )
+    )
     files: list[Path] = []
     missing: list[str] = []
     for name in paths:
@@ -86,7 +95,7 @@ def find_listed(
             place
             for spelling in dict.fromkeys((name, name.replace("\\", "/")))
             for root in roots
-            if (place := (root / spelling).resolve()).is_relative_to(root)
+            if (place := Path(os.path.normpath(root / spelling))).is_relative_to(root)
         ]
         there = [place for place in within if place.is_file()]
         if there or (within and may_be_missing):
@@ -95,6 +104,15 @@ def find_listed(
             missing.append(name)
     _refuse(missing, f"are not under {_listed(folders)}", table)
     return tuple(files)
+
+
+def name_below(folder: Path, file: Path) -> str:
+    """Return a file's path below the folder that it was found in, parted by ``/``."""
+    bases = (folder, Path(os.path.normpath(folder.absolute())), folder.resolve())
+    base = next((base for base in bases if file.is_relative_to(base)), None)
+    if base is None:
+        folder, file = folder.resolve(), file.resolve()
+    return file.relative_to(base or folder).as_posix()
 
 
 def said_of(path: Path, error: Exception | str) -> str:

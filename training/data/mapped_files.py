@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
+from mammoclip_core.images.folder_walk import paths_below
 from training.data.image_files import find_listed, find_named
 from training.errors import TableError
 
@@ -45,7 +46,7 @@ def row_files(
         return list(find_named(folders, groups, stems, table, may_be_missing=may_be_missing))
     found: dict[str, list[Path]] = {}
     for folder in folders:
-        for file in sorted(folder.rglob("*")):
+        for file in paths_below(folder):
             if file.is_file() and file.suffix.lower() in _ENDINGS:
                 if image_is == "prefix":
                     found.setdefault(re.split(r"[_.]", file.name)[0], []).append(file)
@@ -79,7 +80,7 @@ def images_by_header(folders: Sequence[Path]) -> "pd.DataFrame":
     tags = ["PatientID", "ImageLaterality", "Laterality", "ViewPosition"]
     rows = []
     for folder in folders:
-        for file in sorted(folder.rglob("*")):
+        for file in paths_below(folder):
             if not file.is_file():
                 continue
             try:

@@ -1,5 +1,6 @@
 """Labelled images from the published tables: files, labels, patients and parts of the split."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -327,11 +328,12 @@ def _read_mapped(
 
 def _refuse_repeated(table: Path, rows: "pd.DataFrame", files: Sequence[Path]) -> None:
     """Refuse rows that name one file by several spellings: they may say different things of it."""
-    first: dict[Path, Any] = {}
+    first: dict[str, Any] = {}
     faults = []
     for line, file in zip(rows.index, files, strict=True):
-        if first.setdefault(file, line) != line:
-            faults.append(f"lines {first[file]} and {line} name the same file, {file}")
+        former = first.setdefault(os.path.realpath(file), line)
+        if former != line:
+            faults.append(f"lines {former} and {line} name the same file, {file}")
     if faults:
         raise TableError(f"{table}: {len(faults)} faults\n  " + "\n  ".join(faults))
 

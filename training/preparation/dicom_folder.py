@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from mammoclip_core.images.folder_walk import walk_folder
 from training.errors import TableError
 from training.preparation.picture_names import DICOM_ENDINGS, stem_of
 
@@ -73,14 +74,13 @@ def _dicom_files(folder: Path, besides: Path) -> tuple[list[str], int]:
     """List files that are named or begin as DICOM does; a folder of results is passed over."""
     found: list[str] = []
     others = 0
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and (Path(place) / name).resolve() != besides
-        )
-        for name in sorted(names):
-            path = Path(place) / name
+
+    def is_left_out(within: Path) -> bool:
+        return within.name.startswith(".") or within.resolve() == besides
+
+    for place, names in walk_folder(folder, is_left_out=is_left_out):
+        for name in names:
+            path = place / name
             if name in _NO_IMAGES or name.startswith(".") or not _may_be_dicom(path):
                 others += 1
             else:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from training.data.image_files import name_below
 from training.data.mapped_table import read_mapped
 from training.data.table_formats import PLAIN
 from training.data.table_mapping import UNKNOWN, TableMapping
@@ -41,7 +42,7 @@ def read_as_own(path: Path, mapping: TableMapping, source: Path) -> tuple[Table,
 
     read = read_mapped(path, mapping, [source], may_be_missing=True)
     images = read.images
-    cells = {"file": [_below(source, read.files[place]) for place in images["image"]]}
+    cells = {"file": [name_below(source, read.files[place]) for place in images["image"]]}
     for field, column in _COLUMNS.items():
         if (images[field] != "").any():
             cells[column] = images[field].tolist()
@@ -51,12 +52,6 @@ def read_as_own(path: Path, mapping: TableMapping, source: Path) -> tuple[Table,
         cells[column] = images[column].tolist()
     frame = pd.DataFrame(cells, dtype=str)
     return Table(path=path, layout=PLAIN, rows=frame, cells=frame), read.notes
-
-
-def _below(source: Path, file: Path) -> str:
-    if not file.is_relative_to(source):
-        source, file = source.resolve(), file.resolve()
-    return file.relative_to(source).as_posix()
 
 
 def _word(value: int, classes: tuple[str, ...]) -> str:

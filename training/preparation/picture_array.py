@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammoclip_core.errors import CoreError
+from mammoclip_core.images.folder_walk import paths_below
 from mammoclip_core.images.image_file import read_image
 from mammoclip_core.images.preprocessing import prepare
 from mammoclip_core.manifest import PUBLISHED_MODE, Preprocessing
@@ -69,7 +70,7 @@ def pack_pictures(order: PackOrder, progress: Progress, say: Say = NOTHING_SAID)
     OSError
         The disk is full.
     """
-    files = sorted(path for path in order.source.rglob("*") if path.suffix.lower() in _ENDINGS)
+    files = [path for path in paths_below(order.source) if path.suffix.lower() in _ENDINGS]
     gone = require_usable(files, skip=order.skip_unreadable, say=say)
     files = [path for path in files if path not in gone]
     names = [path.relative_to(order.source).as_posix() for path in files]

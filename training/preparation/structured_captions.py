@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from training.data.breast_records import with_folds
+from training.data.image_files import name_below
 from training.data.mapped_table import read_mapped
 from training.data.mapped_terms import attribute_of
 from training.data.table_mapping import HELD_OUT, TEST, TableMapping
@@ -72,7 +73,6 @@ def write_captions(
     """
     read = read_mapped(table, mapping, [images])
     generator = np.random.default_rng(seed)
-    root = images.resolve()
     rows = read.rows[(read.rows["split"] != TEST) & read.rows["view"].isin(VIEWS)]
     written: list[dict[str, Any]] = []
     has_held_out = bool((rows["split"] == HELD_OUT).any())
@@ -87,7 +87,7 @@ def write_captions(
             continue
         named = sorted(
             {
-                (view, file.resolve().relative_to(root).as_posix())
+                (view, name_below(images, file))
                 for view, file in zip(breast["view"], breast["file"], strict=True)
             }
         )

@@ -173,3 +173,19 @@ def test_file_that_is_named_twice_is_one_file(folder: Path) -> None:
     found = requests_from([folder / "good.dcm", folder])
 
     assert (len(found.requests[0].images), found.passed_over) == (1, ())
+
+
+def test_linked_folder_and_file_are_searched_and_a_link_to_nothing_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "links"
+    place.mkdir()
+    (place / "study").symlink_to(folder)
+    (place / "gone.dcm").symlink_to(tmp_path / "nowhere.dcm")
+
+    images, passed_over = images_in([place])
+
+    assert [one.path for one in images] == [place / "study" / "good.dcm"]
+    assert [(one.path.name, one.reason) for one in passed_over] == [
+        ("gone.dcm", "a link to a file that is not there")
+    ]

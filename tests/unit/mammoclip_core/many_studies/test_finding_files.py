@@ -81,3 +81,28 @@ def test_names_of_any_bytes_are_found(
     write_instance(breast()).rename(tmp_path / os.fsdecode(name))
 
     assert [one.path.name for one in files_in([tmp_path])] == [os.fsdecode(name)]
+
+
+def test_linked_studies_are_found_and_links_to_nothing_named(
+    write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    image = write_instance(breast(), StudyInstanceUID="1.2.1")
+    other = write_instance(breast(), StudyInstanceUID="1.2.2")
+    archive = tmp_path / "archive"
+    disk = tmp_path / "disk" / "S2"
+    disk.mkdir(parents=True)
+    other.rename(disk / "other.dcm")
+    archive.mkdir()
+    (archive / "a.dcm").symlink_to(image)
+    (archive / "S2").symlink_to(disk)
+    (archive / "again").symlink_to(archive)
+    (archive / "gone.dcm").symlink_to(tmp_path / "nowhere.dcm")
+    (archive / ".lock~").symlink_to("nobody@nowhere")
+
+    found = [(one.path.name, one.study, one.reason) for one in files_in([archive])]
+
+    assert found == [
+        ("a.dcm", "1.2.1", ""),
+        ("gone.dcm", "", "a link to a file that is not there"),
+        ("other.dcm", "1.2.2", ""),
+    ]

@@ -414,3 +414,21 @@ def test_height_and_width_of_an_own_table_are_columns_as_any(
 
     (row,) = cells(tmp_path / "out/own.csv").to_dict("records")
     assert f"{row['height']},{row['width']}" == size
+
+
+def test_linked_folders_of_images_are_prepared(tmp_path, mammogram, breast, cells):
+    mammogram(tmp_path / "disk/P1/I1.dcm", breast, SOPInstanceUID="1.2.3.1")
+    mammogram(tmp_path / "disk/I2.dcm", breast, SOPInstanceUID="1.2.3.2")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/P1").symlink_to(tmp_path / "disk/P1")
+    (tmp_path / "in/I2.dcm").symlink_to(tmp_path / "disk/I2.dcm")
+    table = tmp_path / "own.csv"
+    table.write_text("file,mass\nP1/I1.dcm,1\nI2.dcm,0\n", encoding="utf-8")
+
+    prepare(tmp_path / "in", tmp_path / "whole", *SMALL)
+    prepare(tmp_path / "in", tmp_path / "out", "--table", str(table), *SMALL)
+
+    assert sorted(cells(tmp_path / "whole/pictures.csv")["file"]) == ["I2.dcm", "P1/I1.dcm"]
+    (tmp_path / "linked").symlink_to(tmp_path / "out")
+    data = read_labelled(tmp_path / "linked/own.csv", [tmp_path / "linked/png"])
+    assert data.images["mass"].tolist() == [1, 0]

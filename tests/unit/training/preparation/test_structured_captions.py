@@ -129,3 +129,15 @@ def test_table_is_of_the_published_form_with_the_folds_that_pretraining_draws(ow
     folds = [record.fold for record in records]
     assert set(folds) == {0, 1, 2, 3}
     assert folds == [record.fold for record in drawn]
+
+
+def test_captions_name_linked_pictures_below_the_folder(own, tmp_path):
+    (own / "b.png").rename(own / "elsewhere.png")
+    (own / "b.png").symlink_to(own / "elsewhere.png")
+    (own / "set").symlink_to(own)
+    mapping = read_mapping(str(own / "map.toml"))
+
+    write_captions(own / "own.csv", mapping, own / "set", own / "captions.csv")
+
+    first, *_ = read_image_text_table(own / "captions.csv")
+    assert first.images == {"CC": ("a.png",), "MLO": ("b.png",)}
