@@ -16,6 +16,9 @@ from dicom_node.commands.node import app as node
 from mammoclip_core.commands.predict import app as predict
 from mammoclip_core.manifest import read_manifest
 from training.commands.train import app as train
+from training.data.breast_records import read_image_text_table, split_by_fold
+from training.downstream.labelled_images import read_labelled
+from training.evaluation.judged_reports import read_judged_reports
 from training.examples.demonstration.vocabulary import write_trained_tokenizer
 
 WALK: Final = Path(__file__).parents[2] / "docs" / "researchers.md"
@@ -82,6 +85,25 @@ def test_the_figures_stand_beside_the_papers(walked: Path) -> None:
     )
     assert mass["published"]["evidence"]
     assert 0 <= mass["honest"]["value"] <= 1
+
+
+def test_no_patient_that_is_judged_was_trained_on(walked: Path) -> None:
+    reports = read_image_text_table(walked / "reports" / "image_text.csv")
+    pretrained, chosen = split_by_fold(reports, 0)
+    learnt = {one.patient_id for one in pretrained}
+    labelled = read_labelled(
+        walked / "prepared" / "finding_annotations.csv", [walked / "prepared" / "png"]
+    ).images
+    parts = labelled.groupby("part")["patient"].agg(set)
+    judged = read_judged_reports(
+        walked / "reports" / "image_text.csv", [walked / "reports" / "png"]
+    ).patients
+
+    assert learnt
+    assert not learnt & parts["test"]
+    assert not parts["test"] & (parts["training"] | parts["held out"])
+    assert set(judged) == {one.patient_id for one in chosen}
+    assert not learnt & set(judged)
 
 
 def test_a_node_would_send_its_results(walked: Path) -> None:

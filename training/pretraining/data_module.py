@@ -14,7 +14,7 @@ from training.data.image_source import image_source, is_picture_folder, names_in
 from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
 from training.pretraining.batches import Batch, BreastSamples, Collate, ResumableBatches
-from training.pretraining.label_records import read_image_label_table
+from training.pretraining.label_records import read_image_label_table, test_patients
 from training.pretraining.pretraining_module import Pretraining
 from training.pretraining.resumed_settings import (
     Facts,
@@ -151,6 +151,7 @@ class PretrainingData(lightning.LightningDataModule):
                         f"{name} is in {folder} and in {item.images}: pictures of sets that are "
                         "joined need names of their own"
                     )
+        self._require_no_test_patient(records)
         records = self._with_usable_pictures(records)
         self._pictures = picture_facts(
             {
@@ -161,6 +162,18 @@ class PretrainingData(lightning.LightningDataModule):
             }
         )
         self._training, self._validation = split_by_fold(records, self.settings.validation_fold)
+
+    def _require_no_test_patient(self, records: list[BreastRecord]) -> None:
+        """Refuse reports of patients that an image-label table keeps for evaluation."""
+        learnt = {record.patient_id for record in records}
+        for item in self.settings.image_label:
+            shared = sorted(learnt & test_patients(Path(item.table)))
+            if shared:
+                raise TableError(
+                    f"{len(shared)} patients of the reports are in the test part of {item.table}, "
+                    f"{shared[0]} among them: a model must not be judged by what it was trained "
+                    "on; take them out of the table of reports"
+                )
 
     def _with_usable_pictures(self, records: list[BreastRecord]) -> list[BreastRecord]:
         """Leave out what cannot be read, or refuse to begin."""

@@ -75,6 +75,12 @@ def read_image_label_table(
     return records
 
 
+def test_patients(path: Path) -> frozenset[str]:
+    """Return the patients of a finding table's test part; raises TableError where it has faults."""
+    rows = read_table(path, VINDR_FINDINGS)
+    return frozenset(rows["study_id"][rows["split"] != _TRAINING])
+
+
 def _names_in_folder(
     images: Path, studies: list[str], ids: list[str], table: Path, may_be_missing: bool
 ) -> list[str]:

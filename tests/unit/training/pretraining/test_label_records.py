@@ -13,7 +13,12 @@ from training.data.image_source import ARRAY_NAME, NAMES_NAME
 from training.data.table_formats import VINDR_FINDINGS
 from training.data.table_reading import read_table
 from training.errors import LeakError, TableError
-from training.pretraining.data_module import DataSettings, ImageLabelSet, PretrainingData
+from training.pretraining.data_module import (
+    DataSettings,
+    ImageLabelSet,
+    ImageTextSet,
+    PretrainingData,
+)
 from training.pretraining.label_records import read_image_label_table
 from training.pretraining.texts import texts_of
 from training.reports.report_synthesis import (
@@ -181,3 +186,16 @@ def test_missing_picture_is_named_or_left_out_by_wish(pictures, tmp_path, capsys
     }
     every = {name for one in training for names in one.images.values() for name in names}
     assert left == every - {gone}
+
+
+def test_reports_of_patients_that_are_kept_for_evaluation_are_refused(pictures, tmp_path):
+    rows = read_table(FIXTURE, VINDR_FINDINGS)
+    test = rows[rows["split"] == "test"].iloc[0]
+    head = "patient_id,laterality,CC,MLO,findings,impressions"
+    row = f"{test['study_id']},L,{test['image_id']}.png,,a mass,category 4"
+    (tmp_path / "reports.csv").write_text(f"{head}\n{row}\n")
+    reports = ImageTextSet(table=str(tmp_path / "reports.csv"), images=str(pictures / "reports"))
+    labels = ImageLabelSet(table=str(FIXTURE), images=str(pictures))
+
+    with pytest.raises(TableError, match=f"1 patients .* {test['study_id']} among them"):
+        PretrainingData(DataSettings(image_text=[reports], image_label=[labels])).setup("fit")
