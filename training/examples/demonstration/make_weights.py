@@ -110,7 +110,7 @@ def main(
         bool,
         typer.Option(
             "--whole-encoder",
-            help="Let the whole encoder learn in pretraining, from images: six times slower. "
+            help="Let the whole encoder learn in pretraining, from images: three times slower. "
             "Default: its last convolution alone, from feature maps that are computed once.",
         ),
     ] = False,

@@ -7,7 +7,7 @@ from published_sets import ROWS, SETS, picture, write
 
 from mammoclip_core.manifest import read_manifest
 from training.data.mapped_table import read_mapped
-from training.data.table_mapping import read_mapping
+from training.data.table_mapping import UNKNOWN, read_mapping
 from training.data.table_reading import read_cells
 from training.downstream.bundle_calibration import CalibrationOrder, calibrate
 from training.downstream.calibration import OperatingTarget
@@ -350,3 +350,15 @@ def test_label_that_is_called_as_a_task_of_another_label_is_meant_itself(
     mapped = read_mapped(own, mapping, [tmp_path]).images
     assert answers[name].astype(int).tolist() == mapped[name].tolist()
     assert mapped[name].tolist() != mapped["malignancy"].tolist()
+
+
+def test_birads_0_of_inbreast_is_unknown(tables, tmp_path):
+    folder, table = tables["inbreast"]
+    first, *lines = table.read_text().splitlines()
+    lines[0] = lines[0].rsplit(";", 1)[0] + ";0"
+    changed = write(tmp_path / table.name, [first, *lines])
+
+    images = read_mapped(changed, read_mapping("inbreast"), [folder]).images
+
+    assert images[["birads", "suspicious"]].iloc[0].tolist() == [UNKNOWN, UNKNOWN]
+    assert (images[["birads", "suspicious"]].iloc[1:] != UNKNOWN).all(axis=None)
