@@ -32,6 +32,10 @@ _VALIDATE: Final = (
 class Checkpoints(ModelCheckpoint):
     """Keeps the newest state in ``checkpoints/last.ckpt``, to go on from after a kill.
 
+    One is written at the end of each epoch, too, once it has been validated. None is written
+    between an epoch's last batch and its validation: a run that goes on from there would begin the
+    next epoch, and never judge or publish this one.
+
     Parameters
     ----------
     minutes : between two of them
@@ -48,6 +52,27 @@ class Checkpoints(ModelCheckpoint):
             every_n_train_steps=every_n_steps or None,
             enable_version_counter=False,
         )
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Keep the state when it is time for it, unless a validation is next."""
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Keep the state of an epoch that has been validated."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            candidates = self._monitor_candidates(trainer)
+            self._save_topk_checkpoint(trainer, candidates)
+            self._save_last_checkpoint(trainer, candidates)
 
 
 class FreeOptions(lightning.Callback):
