@@ -112,7 +112,10 @@ class PreparedFiles:
 def with_usable_pictures(images: Sequence[BoxedImage], *, skip: bool, say: Say) -> list[BoxedImage]:
     """Leave out images whose pictures are missing or damaged, or refuse them: TableError."""
     gone = require_usable([image.file for image in images], skip=skip, say=say)
-    return [image for image in images if image.file not in gone]
+    left = [image for image in images if image.file not in gone]
+    if not left:
+        raise TableError("none of the table's pictures can be used")
+    return left
 
 
 def facts_of(images: Sequence[BoxedImage], preprocessing: Preprocessing) -> dict[str, str]:

@@ -49,6 +49,16 @@ class Cases:
     def __len__(self) -> int:
         return len(self.images)
 
+    def part(self, rows: NDArray[np.bool_]) -> "Cases":
+        """Return some of the rows; what is left of a unit is judged together."""
+        _, units = np.unique(self.units[rows], return_inverse=True)
+        return Cases(
+            images=self.images[rows],
+            labels=self.labels[rows],
+            patients=self.patients[rows],
+            units=units,
+        )
+
     def joined(self, scores: NDArray[np.float64]) -> "Judged":
         """Return what the scores, (N, outputs), say of each unit."""
         count = int(self.units.max()) + 1 if len(self) else 0

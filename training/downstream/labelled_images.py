@@ -1,7 +1,7 @@
 """Labelled images from the published tables: files, labels, patients and parts of the split."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -84,6 +84,8 @@ class LabelledImages:
         if not gone:
             return self
         left = [place for place, file in enumerate(self.files) if file not in gone]
+        if not left:
+            raise TableError(f"{self.table}: none of its pictures can be used")
         new_places = {place: number for number, place in enumerate(left)}
 
         def of_those(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -266,11 +268,11 @@ def _read_own(
             rows["split"] = np.where(rows["fold"] == _OWN_TEST_FOLD, TEST, TRAINING)
     check_no_leak(rows["patient_id"].tolist(), rows["split"].tolist())
     labels = rows[next((name for name in _FINDINGS if name in rows), "patient_id")]
-    side = rows.get("laterality", "")
+    side = rows["laterality"] if "laterality" in rows else [""] * len(rows)
     images = _frame(
         image=np.arange(len(rows)),
         patient=rows["patient_id"],
-        breast=rows["patient_id"] + " " + side,
+        breast=_breasts(rows["patient_id"], side, rows.index),
         part=_parts(rows["split"], rows["patient_id"], labels, seed),
         view=rows.get("view", ""),
         density=[_density(cell) for cell in rows["density"]] if "density" in rows else UNKNOWN,
@@ -306,7 +308,7 @@ def _read_mapped(
         return _frame(
             image=frame["image"],
             patient=frame["patient"],
-            breast=frame["patient"] + " " + frame["laterality"],
+            breast=_breasts(frame["patient"], frame["laterality"], frame["image"]),
             part=part[frame["image"]],
             view=frame["view"],
             machine=frame["machine"],
@@ -324,6 +326,14 @@ def _read_mapped(
         labels=read.classes,
         notes=read.notes,
     )
+
+
+def _breasts(patients: Iterable[str], sides: Iterable[str], images: Iterable[Any]) -> list[str]:
+    """Name the breast of each image; one of an unknown side stands for a breast of its own."""
+    return [
+        f"{patient} {side or f'image {image}'}"
+        for patient, side, image in zip(patients, sides, images, strict=True)
+    ]
 
 
 def _refuse_repeated(table: Path, rows: "pd.DataFrame", files: Sequence[Path]) -> None:

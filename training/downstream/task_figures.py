@@ -149,12 +149,14 @@ def subgroups_of(
 ) -> list[Subgroup]:
     """Return the first measure of a task on parts of the images, by what the table says of them.
 
+    As over all images, those of a part that belong to one breast are judged together where the
+    task is judged by breast.
+
     Parameters
     ----------
     cases : rows of images, with scores (N, outputs)
     """
     name, measure = next(iter(_measures_of(task).items()))
-    said = scores.argmax(axis=1) if task.is_class_set else scores[:, 0]
     frame = data.images.iloc[cases.images]
     found = []
     for by, values in _parts(frame).items():
@@ -162,13 +164,15 @@ def subgroups_of(
         commonest = kinds[np.argsort(-counts, kind="stable")][:_MOST_VALUES]
         for value in sorted(set(commonest) - {""}):
             rows = values == value
-            if rows.sum() < _LEAST_CASES:
+            judged = cases.part(rows).joined(scores[rows])
+            if len(judged.labels) < _LEAST_CASES:
                 continue
+            said = judged.scores.argmax(axis=1) if task.is_class_set else judged.scores[:, 0]
             estimate = bootstrap(
                 measure,
-                cases.labels[rows],
-                said[rows],
-                groups=cases.patients[rows].astype(str),
+                judged.labels,
+                said,
+                groups=judged.patients.astype(str),
                 repeats=repeats,
             )
             found.append(

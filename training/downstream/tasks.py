@@ -96,4 +96,5 @@ def own_task(name: str, table: str, classes: Sequence[str]) -> Task:
         label=name,
         head=name,
         outputs=len(classes) if classes else 1,
+        by_breast=name == CANCER.label,
     )

@@ -9,6 +9,7 @@ from scipy.special import softmax
 from mammoclip_core.bundles.tensors import read_prompts
 from mammoclip_core.findings import FindingSource
 from mammoclip_core.manifest import TEMPERED_SCORING, FindingEntry
+from training.data.table_mapping import UNKNOWN
 from training.downstream.calibration import calibrated_scores
 from training.downstream.cases import Protocol, cases_of, divide
 from training.downstream.head_results import WHOLE, head_result
@@ -46,7 +47,8 @@ def zero_shot(given: SuiteInput, task: Task) -> TaskResult:
     plain = softmax(cosines, axis=1)
     as_answered = _as_answered(given, entry, cosines)
     rows = divide(data, task, Protocol.PUBLISHED).test
-    frame = data.rows[data.rows["image"].isin(rows.images)]
+    known = data.rows[task.label] != UNKNOWN  # another row of the same image may be unknown
+    frame = data.rows[known & data.rows["image"].isin(rows.images)]
     singly = cases_of(frame, task, by_breast=False)
     test = divide(data, task, Protocol.HONEST).test
     honest = test.joined(_of(task, as_answered)[test.images])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.data.table_mapping import read_mapping
 from training.downstream.cases import Protocol, divide
 from training.downstream.labelled_images import HELD_OUT, TEST, TRAINING, read_labelled
-from training.downstream.tasks import CALCIFICATION, CANCER, DENSITY, MASS
+from training.downstream.tasks import CALCIFICATION, CANCER, DENSITY, MASS, own_task
 from training.errors import SettingsError, TableError
 
 VINDR = (
@@ -202,7 +203,7 @@ def test_empty_label_of_an_own_table_is_unknown(tmp_path):
 def test_table_without_a_test_part_says_so(tmp_path):
     names = [f"{number}.png" for number in range(6)]
     for name in names:
-        Image.new("L", (8, 8)).save(tmp_path / name)
+        Image.effect_noise((64, 64), 50).save(tmp_path / name)
     rows = [f"{name},{name},{n % 2},{n + 1}" for n, name in enumerate(names)]
     table = write(tmp_path, "own.csv", ["file,patient_id,mass,fold", *rows])
     said = []
@@ -242,3 +243,35 @@ def test_nobody_can_be_held_out_of_one_patient(tmp_path):
 
     with pytest.raises(SettingsError, match="1 patients"):
         read_labelled(table, [tmp_path])
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_images_of_an_unknown_side_are_breasts_of_their_own(tmp_path, mapped):
+    lines = ["file,patient_id,laterality,malignancy,split"]
+    for number in range(12):
+        touch(tmp_path, f"{number}.png")
+        side = ("L", "L", "")[number % 3]
+        part = "test" if number >= 6 else "train"
+        lines.append(f"{number}.png,p{number // 3},{side},{number // 3 % 2},{part}")
+    table = write(tmp_path, "own.csv", lines)
+    (tmp_path / "map.toml").write_text(
+        '[columns]\nimage = "file"\npatient = "patient_id"\nlaterality = "laterality"\n'
+        'split = "split"\n[labels.malignancy]\ncolumn = "malignancy"\n'
+    )
+    mapping = read_mapping(str(tmp_path / "map.toml")) if mapped else None
+
+    data = read_labelled(table, [tmp_path], mapping=mapping)
+    without = write(tmp_path, "none.csv", [line.replace(",L,", ",,") for line in lines])
+
+    assert data.images["breast"].nunique() == 8
+    assert read_labelled(without, [tmp_path], mapping=mapping).images["breast"].nunique() == 12
+    task = own_task("malignancy", "own.csv", ())
+    (units,) = {len(set(divide(data, one, Protocol.HONEST).test.units)) for one in (task, CANCER)}
+    assert units == 4
+
+
+def test_no_usable_picture_is_refused_in_a_line(vindr):
+    data = read_labelled(vindr, [vindr.parent])
+
+    with pytest.raises(TableError, match=r"finding_annotations.csv: none of its pictures can be"):
+        data.with_usable_pictures(skip=True, say=lambda words: None)
