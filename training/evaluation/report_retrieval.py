@@ -9,7 +9,7 @@ from mammoclip_core.engines.embeddings import load_text_model
 from training.evaluation.suite_input import SuiteInput
 from training.measures.figures import Figure
 from training.measures.intervals import bootstrap
-from training.measures.score_measures import retrieval_ranks
+from training.measures.score_measures import ranks_of_own_texts
 
 TASK: Final = "image to report retrieval"
 _KS: Final = (1, 5, 10, 15)
@@ -32,7 +32,7 @@ def retrieval_figures(given: SuiteInput) -> list[Figure]:
             for start in range(0, len(asked.texts), _BATCH)
         ]
     )
-    ranks = retrieval_ranks(images.embeddings @ embedded.T, asked.own)
+    ranks = ranks_of_own_texts(images.embeddings, embedded, asked.own)
     values = {f"recall@{k}": ranks <= k for k in _KS} | {"mean rank": ranks}
     return [
         Figure(

@@ -131,3 +131,23 @@ def retrieval_ranks(similarity: ArrayLike, own: Sequence[int]) -> NDArray[np.int
     mine = table[np.arange(table.shape[0]), np.asarray(own)]
     ranks: NDArray[np.intp] = (table >= mine[:, None]).sum(axis=1)
     return ranks
+
+
+def ranks_of_own_texts(
+    images: ArrayLike, texts: ArrayLike, own: Sequence[int], at_once: int = 1024
+) -> NDArray[np.intp]:
+    """Return `retrieval_ranks` of embeddings, (images, D) and (texts, D), by their product.
+
+    Parameters
+    ----------
+    at_once : images that are compared at once
+        All of them would take memory with the square of a data set's size.
+    """
+    looked_for, among = np.asarray(images), np.asarray(texts)
+    parts = [slice(start, start + at_once) for start in range(0, len(looked_for), at_once)]
+    return np.concatenate(
+        [
+            np.zeros(0, np.intp),
+            *(retrieval_ranks(looked_for[part] @ among.T, own[part]) for part in parts),
+        ]
+    )

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.measures.score_measures import accuracy, auroc, retrieval_ranks
+from training.measures.score_measures import accuracy, auroc, ranks_of_own_texts
 from training.pretraining.label_loss import FINDINGS, UNKNOWN
 
 _DECIMALS = 4
@@ -45,8 +45,8 @@ class ValidationFigures:
         images, texts = torch.cat(self._images), torch.cat(self._texts)
         rounded = np.round(texts.numpy(), _DECIMALS)
         _, first, own = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
-        ranks = retrieval_ranks(
-            images[:, 0].numpy() @ texts[first].numpy().T, own.reshape(-1).tolist()
+        ranks = ranks_of_own_texts(
+            images[:, 0].numpy(), texts[first].numpy(), own.reshape(-1).tolist()
         )
         told = {
             "retrieval_mean_rank": float(ranks.mean()),

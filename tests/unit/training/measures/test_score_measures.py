@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +25,7 @@ from training.measures.score_measures import (
     expected_calibration_error,
     macro_f1,
     quadratic_kappa,
+    ranks_of_own_texts,
     retrieval_ranks,
 )
 
@@ -192,3 +195,21 @@ def test_operating_point_has_intervals_and_needs_both_classes():
         at_threshold([1, 1], [0.1, 0.2], 0.5)
     with pytest.raises(ValueError, match="target"):
         threshold_for_sensitivity([0, 1], [0.1, 0.2], 0)
+
+
+def test_ranks_of_embeddings_are_those_of_their_whole_product_in_less_memory():
+    generator = np.random.default_rng(3)
+    texts = generator.standard_normal((50, 8)).astype(np.float32)
+    own = generator.integers(0, 50, 120).tolist()
+    images = texts[own] + generator.standard_normal((120, 8)).astype(np.float32)
+
+    ranks = ranks_of_own_texts(images, texts, own, at_once=7)
+
+    assert ranks.tolist() == retrieval_ranks(images @ texts.T, own).tolist()
+    assert ranks_of_own_texts(images[:0], texts, []).tolist() == []
+    many = np.zeros((6000, 4), np.float32)
+    tracemalloc.start()
+    ranks_of_own_texts(many, many, range(6000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6000 * 6000 * 4  # the whole product alone
