@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import timm
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from mammoclip_core.bundles.tensors import check_weights, declared
 from mammoclip_core.images.preprocessing import PUBLISHED_MEAN, PUBLISHED_STD
 from mammoclip_core.manifest import TOKENIZER_FOLDER, WEIGHTS_NAME, read_manifest
 from mammoclip_core.networks.image_encoder import ImageEncoder
 from mammoclip_core.networks.mammo_clip import MammoClip
 from mammoclip_core.networks.text_encoder import BERT, TextEncoder, Tokenizer
+from mammoclip_core.published.bert_layout import check_vocabulary
 from mammoclip_core.published.checkpoint import read_checkpoint
 from mammoclip_core.published.models import timm_keys
 from training.errors import SettingsError
@@ -157,6 +160,7 @@ def build_network(settings: NetworkSettings) -> tuple[MammoClip, Tokenizer, dict
     elif "vocab_size" not in config:
         words = (words_folder / VOCABULARY_NAME).read_text(encoding="utf-8").rstrip("\n")
         config["vocab_size"] = words.count("\n") + 1
+    check_vocabulary(words_folder, config["vocab_size"], settings.text_weights or "text_config")
     model = _model(settings, settings.architecture, config, settings.pooling)
     _load_image_weights(model.image_encoder, settings)
     if settings.text_weights and model.text_encoder is not None:
@@ -197,7 +201,10 @@ def _load_image_weights(encoder: ImageEncoder, settings: NetworkSettings) -> Non
         encoder.backbone.load_state_dict(source.state_dict())
         return
     path = Path(settings.image_weights)
-    content = load_file(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else read_checkpoint(path)
+    except SafetensorError as error:
+        raise SettingsError(f"{path} is damaged or no file of weights: {error}") from error
     state = {
         name: value
         for name, value in content.items()
@@ -234,7 +241,10 @@ def _from_bundle(
         manifest.projection,
     )
     own = model.state_dict()
-    state = {name: value for name, value in load_file(folder / WEIGHTS_NAME).items() if name in own}
+    with declared(folder):
+        check_weights(folder / WEIGHTS_NAME, manifest)
+        content = load_file(folder / WEIGHTS_NAME)
+    state = {name: value for name, value in content.items() if name in own}
     model.load_state_dict(
         {name: value.to(own[name].dtype) for name, value in state.items()}, strict=True
     )
