@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from training.pretraining.batches import Batch, chunks_of
+from training.pretraining.batches import Batch, ResumableBatches, chunks_of
 from training.pretraining.data_module import PretrainingData, collate_for
 from training.pretraining.pretraining_module import Pretraining
 
@@ -27,6 +27,8 @@ class Cost:
     breasts, held_out : of the training part, and those that judge each epoch
     batch : breasts in a batch, over all devices
     steps : of an epoch
+    judged : batches that judge each epoch
+    limit : of steps over all epochs; None where there is none
     computing, loading : of a step on each device; loading by all processes that read ahead
     judging : of a batch of those held out
     """
@@ -37,7 +39,9 @@ class Cost:
     batch: int
     devices: int
     steps: int
+    judged: int
     epochs: int
+    limit: int | None = None
     computing: float
     loading: float
     judging: float
@@ -45,8 +49,14 @@ class Cost:
     @property
     def hours(self) -> float:
         """Return how long the run takes."""
-        judged = self.held_out // self.batch * max(self.judging, self.loading)
-        return self.epochs * (self.steps * max(self.computing, self.loading) + judged) / 3600
+        judging = self.epochs * self.judged * max(self.judging, self.loading)
+        return (self.total_steps * max(self.computing, self.loading) + judging) / 3600
+
+    @property
+    def total_steps(self) -> int:
+        """Return the steps of all epochs."""
+        whole = self.steps * self.epochs
+        return whole if self.limit is None else min(self.limit, whole)
 
     def lines(self) -> list[str]:
         """Say it in words."""
@@ -55,7 +65,7 @@ class Cost:
             f"{self.breasts} breasts with {self.pictures} pictures to train on, "
             f"{self.held_out} breasts held out",
             f"{self.steps} steps an epoch of {self.batch} breasts on {self.devices} device(s), "
-            f"{self.steps * self.epochs} steps in {self.epochs} epochs",
+            f"{self.total_steps} steps in {self.epochs} epochs",
             f"a step: {self.computing:.3g} s to compute, {self.loading:.3g} s to load; "
             f"limited by {slower}",
             f"about {self.hours:.2g} hours on this machine; nothing was trained",
@@ -67,9 +77,7 @@ class Cost:
         return self.loading > self.computing
 
 
-def estimate(
-    trainer: lightning.Trainer, module: Pretraining, data: PretrainingData, epochs: int
-) -> Cost:
+def estimate(trainer: lightning.Trainer, module: Pretraining, data: PretrainingData) -> Cost:
     """Time a few batches as training would load and compute them; nothing is written or learnt.
 
     Raises
@@ -80,7 +88,21 @@ def estimate(
     data.setup("fit")
     settings = data.settings
     samples = data.samples(module, is_training=True)
-    count = min(settings.batch_size, len(samples))
+    held_out = data.samples(module, is_training=False)
+    devices = trainer.world_size
+    # As in training, a part that is smaller than a batch is refused.
+    steps, judged = (
+        0
+        if share == 0
+        else _limited(
+            len(ResumableBatches(len(part), settings.batch_size, 0, ranks=devices)), share
+        )
+        for part, share in (
+            (samples, trainer.limit_train_batches),
+            (held_out, trainer.limit_val_batches),
+        )
+    )
+    count = settings.batch_size
     loaded: list[float] = []
     batches = []
     for number in range(_TRIALS + 1):
@@ -93,20 +115,33 @@ def estimate(
     learning, judging = zip(
         *(_seconds(trainer, module, batch, device) for batch in batches), strict=True
     )
-    devices = trainer.world_size
+    limit = trainer.max_steps if trainer.max_steps > 0 else None
+    epochs = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+    if limit is not None:
+        needed = math.ceil(limit / max(steps, 1))
+        epochs = needed if epochs is None else min(epochs, needed)
     joint = settings.batch_size * devices
     return Cost(
         pictures=data.pictures,
         breasts=len(samples),
-        held_out=len(data.samples(module, is_training=False)),
+        held_out=len(held_out),
         batch=joint,
         devices=devices,
-        steps=len(samples) // joint,
-        epochs=epochs,
+        steps=steps,
+        judged=judged,
+        epochs=epochs or 1,
+        limit=limit,
         computing=min(learning[1:]),
         loading=min(loaded[1:]) / max(settings.workers, 1),
         judging=min(judging[1:]),
     )
+
+
+def _limited(batches: int, limit: float | None) -> int:
+    """Return how many of the batches Lightning takes: a number of them, or a share."""
+    if limit is None:
+        return batches
+    return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
 
 def _seconds(
