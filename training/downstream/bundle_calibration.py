@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mammoclip_core.findings import FindingSource
-from mammoclip_core.manifest import FindingEntry, read_manifest, require_empty
+from mammoclip_core.manifest import FindingEntry, read_manifest
+from training.bundles.bundle_copy import require_room
 from training.data.table_mapping import HELD_OUT, UNKNOWN, TableMapping
 from training.downstream.bundle_scores import bundle_scores
-from training.downstream.calibration import Method, OperatingTarget, calibrate_finding
+from training.downstream.calibration import (
+    Method,
+    OperatingTarget,
+    calibrate_finding,
+    require_both,
+)
 from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
@@ -95,7 +101,8 @@ def calibrate(
     CoreError
         The bundle, the table or an image is of no use; the message says why.
     """
-    require_empty(order.out)
+    require_room(order.out)
+    target = order.target or OperatingTarget()  # refuses to be without one
     manifest = read_manifest(order.bundle)
     data = order.labelled(say)
     able = {
@@ -116,6 +123,8 @@ def calibrate(
             "calibrated with --head FILE"
         )
     frame = order.part_of(data)
+    for name in wanted:
+        require_both(name, frame[name][frame[name] != UNKNOWN])
     files = [data.files[place] for place in frame["image"]]
     scores = bundle_scores(order.bundle, files, device=order.device, on_images=on_images)
     entries: dict[str, FindingEntry] = {}
@@ -127,7 +136,7 @@ def calibrate(
             able[name],
             labels[known],
             scores[name][known],
-            order.target or OperatingTarget(),  # refuses to be without one
+            target,
             data=order.words_of(frame),
             patients=frame["patient"].to_numpy(dtype=np.str_)[known],
             domain=order.domain,

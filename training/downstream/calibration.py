@@ -170,11 +170,7 @@ def calibrate_finding(
     """
     truth = np.asarray(labels, dtype=bool)
     raw = np.asarray(scores, dtype=np.float64)
-    if truth.all() or not truth.any():
-        kind = "negative" if truth.any() else "positive"
-        raise SettingsError(
-            f"{entry.name}: none of the {len(truth)} images is {kind}; calibration needs both"
-        )
+    require_both(entry.name, truth)
     bare = replace(
         entry, calibration=None, isotonic=(), operating_point=None, calibration_domain=domain
     )
@@ -198,6 +194,16 @@ def calibrate_finding(
     )
     known = OperatingPoint(sensitivity=point.sensitivity, specificity=point.specificity, data=words)
     return replace(fitted, threshold=point.threshold, operating_point=known), point
+
+
+def require_both(name: str, labels: ArrayLike) -> None:
+    """Refuse labels, (N,) of 0 and 1, of one kind: nothing can be calibrated; SettingsError."""
+    truth = np.asarray(labels, dtype=bool)
+    if truth.all() or not truth.any():
+        kind = "negative" if truth.any() else "positive"
+        raise SettingsError(
+            f"{name}: none of the {len(truth)} images is {kind}; calibration needs both"
+        )
 
 
 def calibrated_scores(scores: NDArray[np.float64], entry: FindingEntry) -> NDArray[np.float64]:

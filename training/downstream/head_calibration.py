@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from training.downstream.calibration import (
     OperatingTarget,
     calibrate_finding,
     calibrated_scores,
+    require_both,
     temperature,
     tempered,
 )
@@ -36,7 +37,10 @@ from training.downstream.tasks import built_in_task
 from training.errors import SettingsError, TableError
 from training.measures.operating_points import Threshold
 from training.terminal import NOTHING_SAID, Say
-from training.whole_file import write_whole
+from training.whole_file import require_writable, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CALIBRATION_NAME: Final = "calibration.json"
 ANSWERS_NAME: Final = "answers.csv"
@@ -68,6 +72,7 @@ def calibrate_head(
         The head, the table, an image or the settings are of no use; the message says why.
     """
     require_empty(order.out)
+    require_writable(order.out)
     if order.findings is None or len(order.findings) != 1:
         raise SettingsError(f"{head} answers one label: name it with one --finding")
     (name,) = order.findings
@@ -85,6 +90,11 @@ def calibrate_head(
         )
     part = order.part_of(data)
     part = part[part[label] != UNKNOWN]
+    target = None if classes else order.target or OperatingTarget()  # refuses to be without one
+    if classes:
+        _require_classes(order, label, classes, part)
+    else:
+        require_both(label, part[label])
     shown = data.images
     if order.part != ALL:
         shown = shown[shown["part"].isin({order.part, TEST})]
@@ -94,16 +104,7 @@ def calibrate_head(
     answers = {name: shown[name] for name in ("patient", "part", label)}
     content: dict[str, Any] = {"label": label, "head": file_sha256(head), "domain": order.domain}
     thresholds = {}
-    if classes:
-        if order.target is not None:
-            raise SettingsError(
-                f"{label} has {len(classes)} classes, and no threshold: leave --sensitivity and "
-                "--specificity out"
-            )
-        if part[label].nunique() < 2:
-            raise SettingsError(
-                f"{label}: the {len(part)} images are not of two classes; calibration needs them"
-            )
+    if target is None:
         content["temperature"] = temperature(part[label], shares[is_used])
         content["data"] = order.words_of(part)
         probabilities = tempered(shares, content["temperature"])
@@ -113,7 +114,7 @@ def calibrate_head(
             FindingEntry(name=label, code="", source=FindingSource.HEAD),
             part[label],
             shares[is_used, 0],
-            order.target or OperatingTarget(),  # refuses to be without one
+            target,
             data=order.words_of(part),
             patients=part["patient"].to_numpy(dtype=np.str_),
             domain=order.domain,
@@ -128,6 +129,21 @@ def calibrate_head(
         thresholds[label] = point
     _write(order.out, [str(file) for file in files], answers, content)
     return thresholds
+
+
+def _require_classes(
+    order: CalibrationOrder, label: str, classes: Sequence[str], part: "pd.DataFrame"
+) -> None:
+    """Refuse before any image is encoded what several classes cannot have, or lack."""
+    if order.target is not None:
+        raise SettingsError(
+            f"{label} has {len(classes)} classes, and no threshold: leave --sensitivity and "
+            "--specificity out"
+        )
+    if part[label].nunique() < 2:
+        raise SettingsError(
+            f"{label}: the {len(part)} images are not of two classes; calibration needs them"
+        )
 
 
 def _read_head(path: Path, label: str, manifest: Manifest) -> FineTunedClassifier:

@@ -11,13 +11,14 @@ from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.tasks import DataSet
 from training.errors import TableError
 from training.evaluation.judged_reports import read_judged_reports
-from training.evaluation.suite import PARTS, RETRIEVAL, opened, run_suite
+from training.evaluation.suite import PARTS, RETRIEVAL, opened, require_known, run_suite
 from training.evaluation.suite_input import ALL_PERCENTS, SuiteInput
 from training.learning.presets import Preset
 from training.learning.ranks import ALONE, Ranks
 from training.measures.figures import EvaluationReport
 from training.measures.intervals import REPEATS
 from training.terminal import NOTHING_SAID, Say
+from training.whole_file import require_writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,15 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
     """
     cache = order.out / "features"
     say = order.say if order.ranks.is_first else NOTHING_SAID
+    # What can be refused at once is, before pictures are read, which may take hours.
+    parts = order.only or PARTS
+    require_known(parts)
+    require_writable(order.out)
+    bundle = opened(order.bundle, cache, order.ranks)
+    manifest = read_manifest(bundle)
+    beside = {name: opened(path, cache, order.ranks) for name, path in order.beside.items()}
+    for other in beside.values():
+        read_manifest(other)
     sets: dict[DataSet, LabelledImages] = {}
     given_tables = (
         (DataSet.VINDR, order.vindr, None),
@@ -91,16 +101,14 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         if data.data is not expected:
             raise TableError(f"{table} is not a table of {expected}")
         sets[expected] = data.with_usable_pictures(skip=order.skip_unreadable, say=say)
-    parts = order.only or PARTS
     reports = None
     if order.reports is not None and RETRIEVAL in parts:
         reports = read_judged_reports(
             order.reports, order.images, skip_unreadable=order.skip_unreadable, say=say
         )
-    bundle = opened(order.bundle, cache, order.ranks)
     given = SuiteInput(
         bundle=bundle,
-        manifest=read_manifest(bundle),
+        manifest=manifest,
         sets=sets,
         folders=order.images,
         reports=reports,
@@ -116,5 +124,4 @@ def evaluate(order: EvaluationOrder) -> EvaluationReport:
         skip_unreadable=order.skip_unreadable,
         say=say,
     )
-    beside = {name: opened(path, cache, order.ranks) for name, path in order.beside.items()}
     return run_suite(given, beside, parts)

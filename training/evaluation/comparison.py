@@ -21,13 +21,13 @@ from training.data.image_source import NAMES_NAME, is_picture_folder
 from training.data.table_mapping import TEST, TableMapping
 from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.tasks import DataSet
-from training.errors import TableError
+from training.errors import SettingsError, TableError
 from training.evaluation.bundle_evaluation import EvaluationOrder, evaluate
 from training.evaluation.comparison_runs import Runs, compare_runs
 from training.evaluation.comparison_table import Comparison, Figures
 from training.evaluation.judged_reports import read_judged_reports
 from training.phantoms.writing import Order, write_phantoms
-from training.pretraining.pretraining_run import pretrain
+from training.pretraining.pretraining_run import pretrain, require_usable_arguments
 from training.terminal import Say
 from training.whole_file import write_whole
 
@@ -132,6 +132,7 @@ def compare(order: ComparisonOrder) -> Comparison:
     CoreError
         A table, an image or a setting is of no use.
     """
+    _require_ways(order)
     _require_apart(order.data)
     runs = Runs(
         ways=order.ways,
@@ -229,22 +230,35 @@ def _existing(folder: Path, names: Iterable[str | Path]) -> list[Path]:
     return [folder / name for name in names if (folder / name).is_file()]
 
 
+def _require_ways(order: ComparisonOrder) -> None:
+    """Refuse what `pretrain` would only when a way's turn comes; raises SettingsError."""
+    for way, arguments in {"--settings": "", **order.ways}.items():
+        try:
+            require_usable_arguments(_arguments(order, arguments, 0, order.out))
+        except (SettingsError, ValueError) as error:
+            raise SettingsError(f"{way}: {error}") from error
+
+
+def _arguments(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> list[str]:
+    """Return the arguments of `pretrain` for one model; raises ValueError at an open quote."""
+    data = order.data
+    sets = json.dumps([{"table": str(data.reports), "images": str(data.images[0])}])
+    return [
+        *shlex.split(order.settings),
+        *("--model.network.tokenizer", str(order.tokenizer)),
+        *("--data.settings.image_text", sets, "--out", str(folder / "pretraining")),
+        *("--seed_everything", str(seed), "--data.settings.seed", str(seed)),
+        *_QUIET,
+        *shlex.split(arguments),
+    ]
+
+
 def _judged(order: ComparisonOrder, arguments: str, seed: int, folder: Path) -> Figures:
     """Train and judge one model."""
     data = order.data
-    sets = json.dumps([{"table": str(data.reports), "images": str(data.images[0])}])
-    pretrain(
-        [
-            *shlex.split(order.settings),
-            *("--model.network.tokenizer", str(order.tokenizer)),
-            *("--data.settings.image_text", sets, "--out", str(folder / "pretraining")),
-            *("--seed_everything", str(seed), "--data.settings.seed", str(seed)),
-            *_QUIET,
-            *shlex.split(arguments),
-        ]
-    )
     bundle = folder / "bundle"
     if not bundle.exists():
+        pretrain(_arguments(order, arguments, seed, folder))
         best = folder / "pretraining" / "published" / "model-best.tar"
         convert(best, str(order.tokenizer), bundle)
     report = evaluate(

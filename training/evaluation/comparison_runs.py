@@ -1,6 +1,7 @@
 """Models of several ways by several seeds, in a folder that a killed comparison takes up."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,8 +118,9 @@ def _judged(judge: Judge, arguments: str, seed: int, folder: Path) -> Figures:
     """Return the figures of one model, trained and judged if it was not."""
     kept = folder / "figures.json"
     if kept.is_file():
-        known: Figures = json.loads(kept.read_text(encoding="utf-8"))
-        return known
+        known: dict[str, float | None] = json.loads(kept.read_text(encoding="utf-8"))
+        return {name: math.nan if value is None else value for name, value in known.items()}
     found = judge(arguments, seed, folder)
-    write_whole(kept, json.dumps(found))
+    plain = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    write_whole(kept, json.dumps(plain))
     return found

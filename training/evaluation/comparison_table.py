@@ -61,12 +61,13 @@ class Comparison:
         heads += [word for way in others for word in (way, "difference (95 % over seeds)")]
         lines += ["", _row(heads), _row(["---"] * len(heads))]
         for name in self.names():
-            cells = [name, f"{_mean(self.of(self.baseline, name)):.3f}"]
+            cells = [name, _cell(_mean(self.of(self.baseline, name)), ".3f")]
             for way in others:
                 told = self.difference(way, name)
                 interval = "" if math.isnan(told.low) else f" ({told.low:+.3f} to {told.high:+.3f})"
                 mark = " *" if told.is_clear else ""
-                cells += [f"{_mean(self.of(way, name)):.3f}", f"{told.value:+.3f}{interval}{mark}"]
+                mean = _cell(_mean(self.of(way, name)), ".3f")
+                cells += [mean, f"{_cell(told.value, '+.3f')}{interval}{mark}"]
             lines.append(_row(cells))
         lines += ["", "\\* The interval leaves out 0. One in twenty does so by chance."]
         return "\n".join(lines) + "\n"
@@ -103,6 +104,10 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values))
+
+
+def _cell(value: float, form: str) -> str:
+    return format(value, form) if math.isfinite(value) else "–"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -79,9 +79,7 @@ def run_suite(
     CoreError
         A bundle, a table or an image cannot be read.
     """
-    unknown = sorted(set(parts) - set(PARTS))
-    if unknown:
-        raise SettingsError(f"parts {', '.join(unknown)}: known are {', '.join(PARTS)}")
+    require_known(parts)
     if not given.sets and given.reports is None:
         raise SettingsError(
             "there is nothing to evaluate: give --vindr, --rsna, --table or --reports"
@@ -123,6 +121,13 @@ def run_suite(
         for task in tasks:
             write_plots(curves[task.name], given.out / "plots" / task.head)
     return report
+
+
+def require_known(parts: Sequence[str]) -> None:
+    """Refuse parts that are none of `PARTS`; raises SettingsError."""
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown:
+        raise SettingsError(f"parts {', '.join(unknown)}: known are {', '.join(PARTS)}")
 
 
 def _of_data(given: SuiteInput, parts: Sequence[str]) -> list[Figure]:

@@ -3,7 +3,8 @@
 import logging
 import warnings
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -61,8 +62,30 @@ def pretrain(
         A loss or a weight is no longer finite; the last checkpoint is the one before.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    try:
+    with _saying_what_is_refused():
         _run(arguments, module, data)
+
+
+def require_usable_arguments(
+    arguments: Sequence[str],
+    module: type[Pretraining] = Pretraining,
+    data: type[PretrainingData] = PretrainingData,
+) -> None:
+    """Refuse arguments that `pretrain` would, as far as their names and kinds tell.
+
+    Raises
+    ------
+    SettingsError
+        One is not known, or its value is of another kind.
+    """
+    with _saying_what_is_refused():
+        _command_line(arguments, module, data, kind=_ParsedCommandLine)
+
+
+@contextmanager
+def _saying_what_is_refused() -> Iterator[None]:
+    try:
+        yield
     except ArgumentError as error:
         raise SettingsError(
             f"{_one_line(error)}; mammoclip-train pretrain --help lists the settings"
@@ -75,10 +98,16 @@ def pretrain(
         ) from error
 
 
-def _run(arguments: Sequence[str], module: type[Pretraining], data: type[PretrainingData]) -> None:
+def _command_line(
+    arguments: Sequence[str],
+    module: type[Pretraining],
+    data: type[PretrainingData],
+    *,
+    kind: "type[_CommandLine]",
+) -> "_CommandLine":
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # they are ours to give
-        cli = _CommandLine(
+        return kind(
             module,
             data,
             run=False,
@@ -87,11 +116,14 @@ def _run(arguments: Sequence[str], module: type[Pretraining], data: type[Pretrai
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"prog": "mammoclip-train pretrain", "exit_on_error": False},
         )
+
+
+def _run(arguments: Sequence[str], module: type[Pretraining], data: type[PretrainingData]) -> None:
+    cli = _command_line(arguments, module, data, kind=_CommandLine)
     if cli.trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     if cli.config["dry_run"]:
-        epochs = cli.trainer.max_epochs or 1
-        for line in estimate(cli.trainer, cli.model, cli.datamodule, epochs).lines():
+        for line in estimate(cli.trainer, cli.model, cli.datamodule).lines():
             say(line)
         return
     try:
@@ -165,6 +197,16 @@ class _CommandLine(LightningCLI):
         except (TypeError, ValueError) as error:
             # Lightning checks some of its options by themselves, others as plain arguments.
             raise MisconfigurationException(_one_line(error)) from error
+
+
+class _ParsedCommandLine(_CommandLine):
+    """Reads its arguments, and makes nothing of them."""
+
+    def _set_seed(self) -> None:
+        """Leave random numbers as they are."""
+
+    def instantiate_classes(self) -> None:
+        require_usable_options(self.config["trainer"])
 
 
 def _one_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from mammoclip_core.manifest import read_manifest
 from training.commands.train import app
 from training.errors import SettingsError, TableError
 from training.evaluation.comparison import ComparisonData, ComparisonOrder, compare
+from training.evaluation.comparison_runs import Runs, compare_runs
 from training.evaluation.comparison_table import Comparison, paired_difference, write_comparison
 from training.phantoms.family import Family
 from training.phantoms.writing import Order, write_phantoms
@@ -57,6 +58,21 @@ def test_table_has_only_figures_that_every_model_has(tmp_path: Path) -> None:
     assert "| AUROC | 0.550 |" in (tmp_path / "comparison.md").read_text()
     kept = json.loads((tmp_path / "comparison.json").read_text())["figures"]["other"]
     assert kept == [{"AUROC": 0.7}, {"AUROC": None}]
+
+
+def test_figure_that_no_run_has_is_neither_nan_in_files_nor_in_the_table(tmp_path: Path) -> None:
+    def judge(arguments: str, seed: int, folder: Path) -> dict[str, float]:
+        return {"AUROC": math.nan, "accuracy": 0.5}
+
+    runs = Runs(ways={"other": "x"}, seeds=2, out=tmp_path, facts={})
+    compare_runs(runs, judge, {})
+    again = compare_runs(runs, lambda *_: {}, {})
+
+    assert math.isnan(again.figures["other"][0]["AUROC"])
+    assert again.figures["other"][0]["accuracy"] == 0.5
+    assert "| AUROC | – | – | – |" in (tmp_path / "comparison.md").read_text()
+    for file in tmp_path.rglob("*.json"):
+        assert "NaN" not in file.read_text()
 
 
 @pytest.fixture
@@ -136,6 +152,7 @@ def test_command_compares_on_phantoms_and_trains_no_model_twice(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let models learn from and be judged by the same patients, and train none."""
     monkeypatch.setattr("training.evaluation.comparison._require_apart", lambda data: None)
+    monkeypatch.setattr("training.evaluation.comparison._require_ways", lambda order: None)
     monkeypatch.setattr("training.evaluation.comparison._judged", lambda *_: {"AUROC": 0.5})
 
 

@@ -100,3 +100,22 @@ def test_bad_settings_are_told_in_one_line(arguments_for, tmp_path, further, sai
 
     assert result.exit_code == 1
     assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        (["--trainer.max_epochs", "-1", "--trainer.max_steps", "5"], "5 steps in 3 epochs"),
+        (["--trainer.max_epochs", "2", "--trainer.limit_train_batches", "0.5"], "2 steps in 2 e"),
+        (["--trainer.max_epochs", "4", "--trainer.max_steps", "3"], "3 steps in 2 epochs"),
+        (["--data.settings.batch_size", "64"], "4 breasts are too few for a batch of 64"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::Warning:lightning", "ignore::Warning:torch")  # not ours
+def test_cost_is_that_of_the_run_as_it_is_limited(arguments_for, tmp_path, further, said):
+    arguments = arguments_for(tmp_path / "out", "--dry_run", "true", *further)
+
+    result = CliRunner().invoke(app, ["pretrain", *arguments])
+
+    assert said in result.output
+    assert result.exit_code == ("too few" in said)
