@@ -18,6 +18,7 @@ from training.downstream.calibration import (
     calibrate_finding,
     require_both,
 )
+from training.downstream.held_out_record import record_in, require_held_out
 from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.new_bundle import with_findings
 from training.errors import SettingsError
@@ -125,6 +126,10 @@ def calibrate(
     frame = order.part_of(data)
     for name in wanted:
         require_both(name, frame[name][frame[name] != UNKNOWN])
+        head = able[name].head
+        if head is not None and able[name].source is FindingSource.HEAD:
+            record = record_in(manifest.sources, head)
+            require_held_out(record, data, name, order.part, f"{order.bundle}: head {head}")
     files = [data.files[place] for place in frame["image"]]
     scores = bundle_scores(order.bundle, files, device=order.device, on_images=on_images)
     entries: dict[str, FindingEntry] = {}

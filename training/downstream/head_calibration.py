@@ -18,6 +18,7 @@ from mammoclip_core.images.image_file import prepared_files
 from mammoclip_core.manifest import FindingEntry, Manifest, read_manifest, require_empty
 from mammoclip_core.networks.heads import FineTunedClassifier
 from mammoclip_core.networks.image_encoder import ImageEncoder
+from mammoclip_core.published.checkpoint import read_checkpoint
 from mammoclip_core.published.convert import read_classifier
 from training.data.image_files import said_of
 from training.data.table_mapping import TEST, UNKNOWN
@@ -32,6 +33,7 @@ from training.downstream.calibration import (
     tempered,
 )
 from training.downstream.fitting import shares_of
+from training.downstream.held_out_record import require_held_out
 from training.downstream.labelled_images import DENSITIES
 from training.downstream.tasks import built_in_task
 from training.errors import SettingsError, TableError
@@ -91,6 +93,8 @@ def calibrate_head(
     part = order.part_of(data)
     part = part[part[label] != UNKNOWN]
     target = None if classes else order.target or OperatingTarget()  # refuses to be without one
+    record = read_checkpoint(head).get("patients")
+    require_held_out(record or {}, data, label, order.part, str(head))
     if classes:
         _require_classes(order, label, classes, part)
     else:

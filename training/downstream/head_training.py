@@ -17,6 +17,7 @@ from training.downstream.features import image_features
 from training.downstream.finetune import Machine, fine_tune
 from training.downstream.head_results import head_result
 from training.downstream.heads import Plan, TrainedHead, save_head
+from training.downstream.held_out_record import record_of
 from training.downstream.labelled_images import LabelledImages, read_labelled
 from training.downstream.new_bundle import with_head
 from training.downstream.probe import train_probe
@@ -130,7 +131,8 @@ def make_head(order: HeadOrder) -> EvaluationReport:
         order.bundle, data, plan, cache=order.out / FEATURES_NAME, machine=order.machine, run=run
     )
     if ranks.is_first:
-        save_head(head, order.out / HEAD_NAME)
+        record = record_of(data, task.label, order.protocol)
+        save_head(head, order.out / HEAD_NAME, record)
     report = EvaluationReport(
         made_with={
             **bundle_facts(manifest),
@@ -145,7 +147,7 @@ def make_head(order: HeadOrder) -> EvaluationReport:
     if ranks.is_first:
         report.write(order.out)
         if order.into is not None:
-            with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into)
+            with_head(order.bundle, order.head, order.out / HEAD_NAME, order.into, record)
         run.forget()
     return report
 

@@ -1,6 +1,7 @@
 """A trained head: what it answers, and its file in the published classifiers' layout."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +70,14 @@ class TrainedHead:
     choice_scores: NDArray[np.float64]
 
 
-def save_head(head: TrainedHead, path: Path) -> None:
+def save_head(head: TrainedHead, path: Path, record: Mapping[str, str] | None = None) -> None:
     """Write a head as the authors' fine-tuned classifiers are laid out.
 
     `mammoclip-predict convert --head NAME=FILE` reads it.
+
+    Parameters
+    ----------
+    record : whom its training held out, of `held_out_record.record_of`
 
     Raises
     ------
@@ -94,6 +99,7 @@ def save_head(head: TrainedHead, path: Path) -> None:
         "predictions": predictions,
         "epoch": head.fitted.epoch,
         measure: None if math.isnan(head.fitted.value) else head.fitted.value,
+        "patients": dict(record or {}),
         "recipe": f"{head.plan.setting}, {head.plan.protocol}: {head.plan.recipe}",
     }
     with whole_file(path) as stream:

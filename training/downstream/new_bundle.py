@@ -17,9 +17,12 @@ from mammoclip_core.manifest import (
 )
 from mammoclip_core.published.convert import read_classifier
 from training.bundles.bundle_copy import copy_bundle, making_bundle
+from training.downstream.held_out_record import record_in, sources_of
 
 
-def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
+def with_head(
+    bundle: Path, name: str, file: Path, out: Path, record: Mapping[str, str] | None = None
+) -> Manifest:
     """Write a bundle that answers a finding by a classifier, in place of its prompts or a head.
 
     Parameters
@@ -28,6 +31,7 @@ def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
     file : in the published classifiers' layout
     out : folder
         Must not exist, or be empty. It appears complete or not at all.
+    record : whom the head's training held out, of `held_out_record.record_of`
 
     Raises
     ------
@@ -53,6 +57,7 @@ def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
         )
         findings = tuple(kept if item is former else item for item in manifest.findings)
     replaced = {name, former.head if former and former.head else name}
+    of_head = sources_of(name, record_in(manifest.sources, name))
     changed = replace(
         manifest,
         encoders=(
@@ -61,7 +66,11 @@ def with_head(bundle: Path, name: str, file: Path, out: Path) -> Manifest:
         ),
         heads=(*(item for item in manifest.heads if item.name not in replaced), classifier.head),
         findings=findings,
-        sources={**manifest.sources, f"head {name}": file_sha256(file)},
+        sources={
+            **{key: value for key, value in manifest.sources.items() if key not in of_head},
+            f"head {name}": file_sha256(file),
+            **sources_of(name, record or {}),
+        },
         version=f"{manifest.version}+{name}-{file_sha256(file)[:8]}",
     )
     gone = tuple(head_prefix(item) for item in replaced)

@@ -15,6 +15,7 @@ from training.downstream.cases import Protocol, cases_of, divide
 from training.downstream.head_results import WHOLE, head_result
 from training.downstream.head_training import run_facts, train_head
 from training.downstream.heads import Plan, TrainedHead, save_head
+from training.downstream.held_out_record import record_of
 from training.downstream.recipes import Training
 from training.downstream.task_figures import (
     TaskResult,
@@ -130,7 +131,11 @@ def _heads(given: SuiteInput, task: Task, training: Training) -> TaskResult:
         is_kept = percent == WHOLE and given.machine.ranks.is_first
         if is_kept and Protocol.HONEST in heads:
             name = f"{task.head}-{training.name.lower().replace('_', '-')}.pth"
-            save_head(heads[Protocol.HONEST], given.out / "heads" / name)
+            save_head(
+                heads[Protocol.HONEST],
+                given.out / "heads" / name,
+                record_of(data, task.label, Protocol.HONEST),
+            )
     return joined(parts)
 
 
