@@ -110,8 +110,8 @@ def main(
         bool,
         typer.Option(
             "--whole-encoder",
-            help="Let the whole encoder learn in pretraining, from images: three times slower. "
-            "Default: its last convolution alone, from feature maps that are computed once.",
+            help="Let the whole encoder learn in pretraining, from images: four times as long in "
+            "all. Default: its last convolution alone, from feature maps that are computed once.",
         ),
     ] = False,
     single_views: Annotated[
