@@ -23,7 +23,8 @@ from dicom_node.routing.rules import Step
 from dicom_node.settings.settings import Settings
 from dicom_node.study_routing import StudyRouter, StudyToRoute
 from mammoclip_core.counting import counted
-from mammoclip_core.images.folder import is_link, may_be_file
+from mammoclip_core.images.folder import may_be_file
+from mammoclip_core.images.folder_walk import is_link
 from mammoclip_core.images.selection import Generated2D, has_standard_views
 
 _LONGEST_VALUE = 60

@@ -8,7 +8,7 @@ from typing import Final
 from mammoclip_core.errors import PixelError
 from mammoclip_core.images.decoding.data_set import is_dicom_file
 from mammoclip_core.images.decoding.dicom_file import ImageHeader, read_header
-from mammoclip_core.images.folder_walk import walk_folder
+from mammoclip_core.images.folder_walk import is_link, walk_folder
 from mammoclip_core.images.header.image_kind import is_mammogram
 from mammoclip_core.images.picture_file import raster_format
 
@@ -111,19 +111,16 @@ def may_be_file(path: Path) -> bool:
         return True
 
 
-def is_link(path: Path) -> bool:
-    """Tell whether a path is a link; what cannot be looked at counts as none."""
-    try:
-        return path.is_symlink()
-    except OSError:
-        return False
-
-
 def leads_nowhere(path: Path) -> bool:
     """Tell whether a path is a link to what is not there, by a name that an image may have."""
     may_be_image = path.suffix.lower() in {"", *_DICOM_NAMES, *_PICTURE_NAMES}
     is_hidden = path.name.startswith(".")
-    return may_be_image and not is_hidden and is_link(path) and not path.exists()
+    if is_hidden or not may_be_image or not is_link(path):
+        return False
+    try:
+        return not path.exists()
+    except OSError:
+        return False  # it lies where nobody may look, which whoever opens it says
 
 
 def looked_at(file: Path) -> ImageFile | PassedOver | None:

@@ -37,7 +37,7 @@ def walk_folder(
                 folder = Path(place, name)
                 if is_left_out(folder):
                     continue
-                if folder.is_symlink():
+                if is_link(folder):
                     target = os.path.realpath(folder)
                     if not _is_within(real, target):
                         links.append((folder, target))
@@ -51,6 +51,14 @@ def walk_folder(
 def paths_below(root: Path) -> list[Path]:
     """Return all paths below a folder that are no folders, sorted; links are followed."""
     return sorted(folder / name for folder, names in walk_folder(root) for name in names)
+
+
+def is_link(path: Path) -> bool:
+    """Tell whether a path is a link; what cannot be looked at counts as none."""
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
 
 
 def _is_reached(place: str, reached: set[str]) -> bool:

@@ -11,7 +11,8 @@ from dicom_node.errors import UnreadableFileError
 from dicom_node.facts.file_meta import FileMeta, read_file_meta
 from dicom_node.facts.study_in_stream import STUDY_INSTANCE_UID, StreamedUid
 from mammoclip_core.images.decoding.data_set import is_dicom_file
-from mammoclip_core.images.folder import NO_PREAMBLE, is_link, lacks_preamble
+from mammoclip_core.images.folder import NO_PREAMBLE, lacks_preamble
+from mammoclip_core.images.folder_walk import is_link
 from mammoclip_core.images.picture_file import raster_format
 
 _MEDIA_DIRECTORY: Final = "1.2.840.10008.1.3.10"

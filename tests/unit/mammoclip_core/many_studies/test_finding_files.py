@@ -106,3 +106,26 @@ def test_linked_studies_are_found_and_links_to_nothing_named(
         ("gone.dcm", "", "a link to a file that is not there"),
         ("other.dcm", "1.2.2", ""),
     ]
+
+
+def test_links_into_folders_that_nobody_may_look_into_stop_nothing(
+    write_instance: WriteInstance, tmp_path: Path
+) -> None:
+    image = write_instance(breast(), StudyInstanceUID="1.2.1")
+    archive, closed, named = (tmp_path / name for name in ("archive", "closed", "archive/named"))
+    for folder in (archive, closed / "S1", named / "S2"):
+        folder.mkdir(parents=True)
+    (archive / "a.dcm").symlink_to(closed / "a.dcm")
+    (archive / "S1").symlink_to(closed / "S1")
+    image.rename(archive / "z.dcm")
+    closed.chmod(0)
+    named.chmod(0o400)
+
+    with any_account():
+        found = [(one.path.name, one.reason) for one in files_in([archive])]
+    closed.chmod(0o700)
+    named.chmod(0o700)
+
+    assert ("z.dcm", "") in found
+    assert ("a.dcm", "Permission denied") in found
+    assert all(reason == "Permission denied" for name, reason in found if name != "z.dcm")
