@@ -39,6 +39,7 @@ from mammoclip_core.findings_document import from_json
 from mammoclip_core.images.decoding.data_set import read_dataset
 from mammoclip_core.images.decoding.decoding_pool import DecodingPool
 from mammoclip_core.images.folder import may_be_file
+from mammoclip_core.images.folder_walk import paths_below
 from mammoclip_core.images.header.image_kind import image_facts_of, is_mammogram
 from mammoclip_core.images.header.own_result import is_own_result
 from mammoclip_core.manifest import Manifest, read_manifest
@@ -230,7 +231,7 @@ def analyse(study: Path, bundle: Path, manifest: Manifest, model: Model) -> Stud
 def _headers_in(study: Path) -> dict[str, tuple[Path, Dataset]]:
     """Read the header of each DICOM file in a folder; of equal SOP Instance UIDs the first."""
     headers: dict[str, tuple[Path, Dataset]] = {}
-    for file in sorted(path for path in study.rglob("*") if may_be_file(path)):
+    for file in (path for path in paths_below(study) if may_be_file(path)):
         try:
             header = read_dataset(file)
         # The analysis names what cannot be read.

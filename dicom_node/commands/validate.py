@@ -18,6 +18,7 @@ from pydicom.errors import InvalidDicomError
 from dicom_node.facts.result_kinds import KEY_OBJECT_SELECTION
 from dicom_node.objects.content.content_rules import REPORTS, complaints_about
 from mammoclip_core.images.folder import may_be_file
+from mammoclip_core.images.folder_walk import paths_below
 
 OWN_CHECKS: Final = "own checks"
 
@@ -97,7 +98,7 @@ def validate_path(path: Path) -> list[Verdict]:
     A file given by name must be DICOM; in a folder other files are skipped.
     """
     verdicts: list[Verdict] = []
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+    for file in paths_below(path) if path.is_dir() else [path]:
         if not may_be_file(file):
             continue
         try:

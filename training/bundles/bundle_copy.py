@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mammoclip_core.bundles.tensors import check_weights, declared
 from mammoclip_core.bundles.writing import write_bundle
+from mammoclip_core.errors import BundleError
 from mammoclip_core.manifest import (
     PROMPTS_NAME,
     TOKENIZER_FOLDER,
@@ -61,17 +62,25 @@ def copy_bundle(
         )
 
 
-def require_room(out: Path) -> None:
+def require_room(out: Path, results: Path | None = None) -> None:
     """Refuse a folder for a new bundle before the training that leads to it, not behind it.
+
+    Parameters
+    ----------
+    results : folder of what is written before the bundle
 
     Raises
     ------
     BundleError
-        It is not empty.
+        It is not empty, or will not be by then.
     OSError
         Nothing can be written beside it.
     """
     require_empty(out)
+    if results is not None and results.resolve().is_relative_to(out.resolve()):
+        raise BundleError(
+            f"{out} will not be empty: {results} is written there; name another folder"
+        )
     require_writable(out.parent)
 
 

@@ -112,10 +112,10 @@ def train_detector(order: DetectionOrder, say: Say = lambda _: None) -> list[Fig
     TorchComputer(order.settings.device, None)  # refuses a device that is not there
     attribute = attribute_of(order.finding)
     manifest = read_manifest(order.bundle)
-    require_writable(order.out)
     if order.into is not None:
-        require_room(order.into)
+        require_room(order.into, order.out)
         require_no_detector(manifest, order.finding)
+    require_writable(order.out)
     detector = detector_from(order.bundle, order.settings.seed)
     images = with_usable_pictures(
         read_boxed_images(order.table, order.images, may_be_missing=order.skip_unreadable),

@@ -94,9 +94,9 @@ def make_head(order: HeadOrder) -> EvaluationReport:
             "same, or leave --into out and calibrate the head with `mammoclip-train calibrate "
             "--head`"
         )
-    require_writable(order.out)
     if order.into is not None:
-        require_room(order.into)
+        require_room(order.into, order.out)
+    require_writable(order.out)
     manifest = read_manifest(order.bundle)
     data = read_labelled(
         order.table,

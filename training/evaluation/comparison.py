@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mammoclip_core.file_digest import file_sha256
+from mammoclip_core.images.folder_walk import paths_below
 from mammoclip_core.manifest import MANIFEST_NAME
 from mammoclip_core.networks.tokenizer_files import TOKENIZER_FILES
 from mammoclip_core.published.convert import convert
@@ -221,7 +222,7 @@ def _files_sha256(arguments: str) -> str:
     files = [path for path in named if path.is_file()]
     for folder in named:
         if (folder / MANIFEST_NAME).is_file():
-            files += sorted(path for path in folder.rglob("*") if path.is_file())
+            files += [path for path in paths_below(folder) if path.is_file()]
     return contents_sha256(files) if files else ""
 
 

@@ -110,9 +110,9 @@ def train_factor(order: FactorOrder, say: Say = lambda _: None) -> list[Figure]:
     """
     say = say if order.ranks.is_first else NOTHING_SAID
     TorchComputer(order.device, None)  # refuses a device that is not there
-    require_writable(order.out)
     if order.into is not None:
-        require_room(order.into)
+        require_room(order.into, order.out)
+    require_writable(order.out)
     encoder, manifest = read_image_encoder(order.bundle)
     images = with_usable_pictures(
         read_boxed_images(

@@ -25,7 +25,7 @@ from training.data.picture_check import require_usable
 from training.errors import SettingsError, TableError
 from training.preparation.processes import ProcessDiedError, worked
 from training.terminal import NOTHING_SAID, Progress, Say
-from training.whole_file import write_whole
+from training.whole_file import require_writable, write_whole
 
 _ENDINGS: Final = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 _MARKS: Final = "packed.json"
@@ -70,6 +70,7 @@ def pack_pictures(order: PackOrder, progress: Progress, say: Say = NOTHING_SAID)
     OSError
         The disk is full.
     """
+    require_writable(order.out)
     files = [path for path in paths_below(order.source) if path.suffix.lower() in _ENDINGS]
     gone = require_usable(files, skip=order.skip_unreadable, say=say)
     files = [path for path in files if path not in gone]

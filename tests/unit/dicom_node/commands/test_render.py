@@ -189,3 +189,15 @@ def test_finding_of_another_model_keeps_its_code(tmp_path: Path) -> None:
 
     (report,) = (tmp_path / "out").glob("*measurement_report.dcm")
     assert b"4147007" in report.read_bytes()
+
+
+def test_linked_folders_of_a_study_are_rendered(tmp_path: Path) -> None:
+    study, findings = four_views(tmp_path, finding(marker_mask(100, 150)))
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "images").symlink_to(study)
+
+    done = node("render", linked, "--out", tmp_path / "out", "--findings", findings, "--json")
+
+    assert done.exit_code == 0, done.output
+    assert len(json.loads(done.stdout)["objects"]) == len(list((tmp_path / "out").iterdir())) > 0

@@ -198,3 +198,9 @@ def test_validator_that_is_not_installed_is_said_so(
     verdicts = validate_path(next(iter(rendered.glob("*summary_sheet.dcm"))))
 
     assert [one.verdict for one in verdicts] == [Judgement.PASSED, Judgement.NOT_INSTALLED]
+
+
+def test_linked_folder_is_validated(rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "objects").symlink_to(rendered)
+
+    assert len(validate_path(tmp_path)) == len(validate_path(rendered)) > 0

@@ -31,6 +31,17 @@ def test_all_files_are_copied(source, out):
     assert all(path.read_bytes() == (source / name).read_bytes() for name, path in copied.items())
 
 
+def test_linked_folder_is_copied_whole(source, out, tmp_path):
+    (source / "tokenizer").rename(tmp_path / "words")
+    (source / "tokenizer").symlink_to(tmp_path / "words")
+
+    copy_folder(source, out)
+
+    copied = out / "tokenizer" / "vocab.txt"
+    assert copied.read_bytes() == (tmp_path / "words" / "vocab.txt").read_bytes()
+    assert not copied.parent.is_symlink()
+
+
 def test_folder_is_made_where_it_is_missing(source, tmp_path):
     copy_folder(source, tmp_path / "new" / "folder")
 

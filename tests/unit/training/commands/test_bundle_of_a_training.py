@@ -112,6 +112,16 @@ def test_folder_that_is_not_empty_is_refused_before_training(
 
 @pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("out", ["both", "both/out"])
+def test_folder_that_results_are_written_into_is_refused_before_training(
+    run: Run, out: str, phantom_tables: Path, small_bundle: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="both will not be empty"):
+        run(small_bundle, phantom_tables, tmp_path / out, tmp_path / "both")
+
+
+@pytest.mark.usefixtures("untrained")
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("kind", ["out", "into"])
 def test_place_that_takes_no_folder_is_refused_before_training(
     run: Run, kind: str, phantom_tables: Path, small_bundle: Path, tmp_path: Path
